@@ -1,0 +1,143 @@
+"""Prepared data as `python -m training prepare` writes it, loaded for training.
+
+Users and tracks are numbered from the training split alone: a pair of validation or test that names somebody
+else has row `UNKNOWN`, so nothing held out can reach a fitted model.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from service.core.errors import DataError
+from service.core.ids import UNKNOWN, IdIndex
+
+Split = Literal["train", "validation", "test"]
+PAIR_COLUMNS = ["user_id", "track_id", "score"]
+
+
+class Pairs(NamedTuple):
+    """Scored (user, track) pairs of one split, all arrays (pairs,)."""
+
+    user_rows: NDArray[np.int64]
+    track_rows: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+    def known(self) -> Self:
+        """Return the pairs whose user and track are both in training."""
+        return self.where((self.user_rows != UNKNOWN) & (self.track_rows != UNKNOWN))
+
+    def liked(self) -> Self:
+        """Return the pairs with a positive score; the rest were heard and refused."""
+        return self.where(self.scores > 0)
+
+    def where(self, keep: NDArray[np.bool_]) -> Self:
+        """Return the pairs that a mask (pairs,) keeps."""
+        return self._replace(
+            user_rows=self.user_rows[keep], track_rows=self.track_rows[keep], scores=self.scores[keep]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """The training split: who heard what, and how much."""
+
+    users: IdIndex
+    tracks: IdIndex
+    matrix: csr_array
+    """Scores (users, tracks), float32, columns sorted; an explicit 0 was heard and only skipped."""
+
+    @cached_property
+    def positives(self) -> csr_array:
+        """The matrix without the explicit zeros: what its users chose to hear."""
+        matrix = self.matrix.copy()
+        matrix.eliminate_zeros()
+        return matrix
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedData:
+    """One prepared folder: what a model learns from, and what it is judged on."""
+
+    interactions: Interactions
+    validation: Pairs
+    test: Pairs
+    catalogue: pd.DataFrame
+    """The columns of tracks.parquet without track_id, one row per track in row order; null where unknown."""
+    fingerprint: str
+    """sha256 of train.parquet: equal fingerprints mean equal training data."""
+
+
+def load(folder: Path) -> PreparedData:
+    """Return the prepared data of a folder; a `DataError` says which file is missing or unusable."""
+    train = read_split(folder, "train")
+    if train.empty:
+        raise DataError(f"{folder / 'train.parquet'} holds no pairs, so there is nothing to learn from")
+    interactions = interactions_of(train)
+    return PreparedData(
+        interactions=interactions,
+        validation=pairs_of(read_split(folder, "validation"), interactions),
+        test=pairs_of(read_split(folder, "test"), interactions),
+        catalogue=read_catalogue(folder, interactions.tracks),
+        fingerprint=hashlib.sha256((folder / "train.parquet").read_bytes()).hexdigest(),
+    )
+
+
+def read_split(folder: Path, split: Split) -> pd.DataFrame:
+    """Return user_id, track_id and score of one split, every row of it."""
+    path = folder / f"{split}.parquet"
+    pairs = read_parquet(path, PAIR_COLUMNS)
+    if bool(pairs.isna().to_numpy().any()):
+        raise DataError(f"{path} has a pair without user, track or score; prepare the data again")
+    if not bool(np.isfinite(pairs["score"]).all()) or bool((pairs["score"] < 0).any()):
+        raise DataError(f"{path} has a score that is negative or not finite; prepare the data again")
+    return pairs
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """Return a file of the prepared folder, all of its columns or some."""
+    if not path.is_file():
+        raise DataError(f"{path} is missing; make it with `python -m training prepare --out {path.parent}`")
+    try:
+        frame: pd.DataFrame = pq.read_table(path, columns=columns).to_pandas()
+    except (OSError, ValueError) as error:  # pyarrow's own errors are subclasses of these
+        raise DataError(
+            f"{path} cannot be read as Parquet with {columns or 'its columns'}: {error}"
+        ) from error
+    return frame
+
+
+def interactions_of(pairs: pd.DataFrame) -> Interactions:
+    """Return pairs as a matrix, users and tracks numbered in the order of their ids."""
+    user_rows, users = pd.factorize(pairs["user_id"], sort=True)
+    track_rows, tracks = pd.factorize(pairs["track_id"], sort=True)
+    scores = pairs["score"].to_numpy(dtype=np.float32)
+    matrix = csr_array((scores, (user_rows, track_rows)), shape=(len(users), len(tracks)))
+    if matrix.nnz != len(pairs):
+        raise DataError(
+            "the training split names a (user, track) pair more than once; prepare the data again"
+        )
+    matrix.sort_indices()
+    return Interactions(IdIndex(users.tolist()), IdIndex(tracks.tolist()), matrix)
+
+
+def pairs_of(pairs: pd.DataFrame, interactions: Interactions) -> Pairs:
+    """Return held-out pairs as rows of the training matrix."""
+    return Pairs(
+        interactions.users.rows(pairs["user_id"].tolist()),
+        interactions.tracks.rows(pairs["track_id"].tolist()),
+        pairs["score"].to_numpy(dtype=np.float32),
+    )
+
+
+def read_catalogue(folder: Path, tracks: IdIndex) -> pd.DataFrame:
+    """Return what tracks.parquet knows about each track, in row order."""
+    catalogue = read_parquet(folder / "tracks.parquet").set_index("track_id")
+    return catalogue.reindex(pd.Index(tracks.ids, name="track_id")).reset_index(drop=True)
