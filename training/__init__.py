@@ -1,0 +1,1 @@
+"""From raw event logs to published models."""
