@@ -1,0 +1,1 @@
+"""Tutti online: artifacts in, playlists out, over HTTP."""

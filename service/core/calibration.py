@@ -1,0 +1,113 @@
+"""What a score is worth to the one who gave it.
+
+Scores of two members do not compare: one's 0.3 is the best of the whole catalogue, the other's is average. A
+calibration keeps each user's score at a fixed set of ranks of their own ranking, the first `EXACT` ranks one by
+one and then ever wider steps. From it come, without another pass over the catalogue, the 1 % quantile and the
+maximum that relevance is measured between, the value of a user's own best list, and percentiles.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from service.core.errors import DataError
+
+EXACT: Final = 64
+"""Ranks 1..EXACT are all kept, so sums over a user's own top list are exact up to this length."""
+
+_STEP: Final = 1.15
+"""Growth of the later ranks."""
+
+LOW_QUANTILE: Final = 0.01
+"""Scores below this quantile of a user's own scores have relevance 0."""
+
+ARRAYS: Final = ("calibration_ranks", "calibration_scores")
+"""The names of the two arrays in an artifact."""
+
+
+def calibration_ranks(tracks: int) -> NDArray[np.int32]:
+    """Return the ranks (1 = best, ascending) kept for a catalogue of so many tracks: about 110 for 20,000."""
+    ranks = set(range(1, min(EXACT, tracks) + 1)) | {tracks, _low_rank(tracks)}
+    rank = float(EXACT)
+    while rank < tracks:
+        ranks.add(int(rank))
+        rank *= _STEP
+    return np.array(sorted(ranks), dtype=np.int32)
+
+
+def _low_rank(tracks: int) -> int:
+    """Return the rank whose score is the `LOW_QUANTILE` quantile."""
+    return tracks - int(LOW_QUANTILE * (tracks - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Scores of some users (or guests) at fixed ranks of their own rankings."""
+
+    ranks: Tensor
+    """(Q,) int64, ascending, first 1, last the number of tracks."""
+    scores: Tensor
+    """(users, Q), falling along each row."""
+
+    @classmethod
+    def measure(cls, scores: Tensor) -> Self:
+        """Return the calibration of score rows (users, tracks)."""
+        ranks = torch.from_numpy(calibration_ranks(scores.shape[1]).astype(np.int64)).to(scores.device)
+        ordered = torch.sort(scores, dim=1, descending=True).values
+        return cls(ranks, ordered[:, ranks - 1])
+
+    def check(self, users: int, tracks: int) -> None:
+        """Refuse a calibration that is not of so many users and tracks."""
+        if self.ranks.tolist() != calibration_ranks(tracks).tolist():
+            raise DataError(f"calibration_ranks are not those of {tracks} tracks")
+        if self.scores.shape != (users, len(self.ranks)):
+            raise DataError(f"calibration_scores is {tuple(self.scores.shape)}, not {(users, len(self.ranks))}")
+
+    def of(self, rows: Tensor) -> "Calibration":
+        """Return the calibration of some rows, in their order."""
+        return Calibration(self.ranks, self.scores[rows])
+
+    @property
+    def high(self) -> Tensor:
+        """Return each row's best score, (users,)."""
+        return self.scores[:, 0]
+
+    @property
+    def low(self) -> Tensor:
+        """Return each row's `LOW_QUANTILE` quantile, (users,)."""
+        column = int(torch.searchsorted(self.ranks, _low_rank(int(self.ranks[-1]))))
+        return self.scores[:, column]
+
+    def relevance(self, scores: Tensor) -> Tensor:
+        """Return scores (users, n) as relevance 0..1: 0 at `low` and below, 1 at `high`; overwrites `scores`.
+
+        A user who scores everything alike has no opinion: relevance 0 throughout.
+        """
+        reach = self.high - self.low
+        scale = torch.where(reach > 0, 1 / reach, 0.0)
+        return scores.sub_(self.low[:, None]).mul_(scale[:, None]).clamp_(0, 1)
+
+    def best(self, k: int) -> Tensor:
+        """Return each row's k best scores, (users, min(k, tracks)); k is at most `EXACT`."""
+        return self.scores[:, : min(k, int(self.ranks[-1]))]
+
+    def percentiles(self, scores: Tensor) -> Tensor:
+        """Return the share (users, n) of the other tracks that each user scores lower than these scores (users, n).
+
+        1 for the user's best track, 0 for a track that is no better than any. Exact for the best `EXACT`
+        tracks, interpolated between the kept ranks further down.
+        """
+        rising = self.scores.flip(1).contiguous()
+        ranks = self.ranks.flip(0).to(scores.dtype)
+        right = torch.searchsorted(rising, scores.contiguous()).clamp_(max=len(ranks) - 1)
+        left = (right - 1).clamp_(min=0)
+        below, above = rising.gather(1, left), rising.gather(1, right)
+        gap = above - below
+        step = torch.where(gap > 0, (scores - below) / gap, 1.0).clamp_(0, 1)
+        rank = ranks[left] + (ranks[right] - ranks[left]) * step
+        tracks = ranks[0]
+        return ((tracks - rank) / (tracks - 1).clamp(min=1)).clamp_(0, 1)

@@ -1,0 +1,233 @@
+"""The one function that turns groups into playlists: serving, evaluation and benchmarks all call `rank_groups`."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from service.core.ballots import NONE, Ballots
+from service.core.calibration import Calibration
+from service.core.recommender import Recommender
+from service.core.strategies import ON_SCORES, STRATEGIES
+
+_VOTES_AT_ONCE: Final = 4_000_000
+"""Scores held at a time, 16 MB: a chunk stays in the cache of a server core and memory stays bounded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One listener: a known user, a guest with tracks they like, or a stranger with neither."""
+
+    user_row: int | None = None
+    liked: tuple[int, ...] = ()
+    """Track rows beside the training data; a known user's are added to what they played."""
+    weight: float = 1.0
+
+    @property
+    def has_taste(self) -> bool:
+        """Return whether anything is known of them."""
+        return self.user_row is not None or bool(self.liked)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupQuery:
+    """Who listens, and what they want."""
+
+    members: tuple[Member, ...]
+    k: int
+    strategy: str
+    """A key of `STRATEGIES`."""
+    seed: int = 0
+    """Decides whatever is drawn at random."""
+    excluded: frozenset[int] = frozenset()
+    """Track rows that must not appear."""
+    only_new: bool = False
+    """Leave out what any member has in the training data or named as liked."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRanking:
+    """A playlist, best first. Strangers have no say, so the rows of `member_scores` are those with a taste."""
+
+    rows: list[int]
+    scores: list[float]
+    """Weighted mean of the members' percentiles."""
+    voters: tuple[int, ...]
+    """Positions of the members with a taste in the query."""
+    member_scores: list[list[float]]
+    """(voters, tracks) percentile of each track in the member's own ranking."""
+    filled: int
+    """How many tracks at the end are there for their popularity alone, because no member has an opinion on more."""
+    candidates: int
+    """Tracks that were left to choose from."""
+
+
+@torch.inference_mode()
+def rank_groups(model: Recommender, queries: Sequence[GroupQuery]) -> list[GroupRanking]:
+    """Return one ranking a query, in order.
+
+    Queries that share a strategy and a number of members with a taste are scored in one product. Lists are
+    shorter than k only where fewer tracks are allowed.
+    """
+    buckets: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+    voters = [tuple(i for i, member in enumerate(query.members) if member.has_taste) for query in queries]
+    for position, query in enumerate(queries):
+        buckets[query.strategy, len(voters[position])].append(position)
+    rankings: dict[int, GroupRanking] = {}
+    for (strategy, size), positions in buckets.items():
+        at_once = max(1, _VOTES_AT_ONCE // (max(size, 1) * len(model.tracks)))
+        for start in range(0, len(positions), at_once):
+            chunk = positions[start : start + at_once]
+            if size == 0:
+                ranked = [_rank_strangers(model, queries[position]) for position in chunk]
+            else:
+                tables = [(queries[position], voters[position]) for position in chunk]
+                ranked = _rank_tables(model, strategy, tables)
+            rankings.update(zip(chunk, ranked, strict=True))
+    return [rankings[position] for position in range(len(queries))]
+
+
+_Table = tuple[GroupQuery, tuple[int, ...]]
+"""A query and the positions of its members with a taste."""
+
+
+def _rank_tables(model: Recommender, strategy: str, tables: Sequence[_Table]) -> list[GroupRanking]:
+    """Rank queries that share a strategy and a number of voters, at least one."""
+    members = [query.members[voter] for query, voters in tables for voter in voters]
+    shape = (len(tables), len(tables[0][1]))
+    votes, calibration = _votes(model, members)
+    if strategy not in ON_SCORES:
+        votes = calibration.relevance(votes)
+        calibration = Calibration(calibration.ranks, calibration.relevance(calibration.scores.clone()))
+    votes = votes.view(*shape, -1)
+    weights = votes.new_tensor([member.weight for member in members]).view(shape)
+    excluded = [_excluded(model, query) for query, _ in tables]
+    allowed = _allowed(excluded, votes)
+    ballots = Ballots(votes, weights, calibration, allowed, tuple(query.seed for query, _ in tables))
+    k = min(max(query.k for query, _ in tables), len(model.tracks))
+    rows, filled = _fill_up(model, STRATEGIES[strategy](ballots, k), votes, excluded)
+    opinions = votes.gather(2, rows.clamp(min=0)[:, None, :].expand(-1, shape[1], -1))
+    percentiles = calibration.percentiles(opinions.flatten(0, 1)).view(*shape, -1)
+    shares = weights / weights.sum(dim=1, keepdim=True)
+    scores = torch.bmm(shares[:, None, :], percentiles)[:, 0]
+    columns = zip(tables, excluded, rows.tolist(), scores.tolist(), percentiles.tolist(), filled, strict=True)
+    return [
+        _ranking(query, voters, len(model.tracks) - len(out), ranked, score, member_scores, fill)
+        for (query, voters), out, ranked, score, member_scores, fill in columns
+    ]
+
+
+def _ranking(
+    query: GroupQuery,
+    voters: tuple[int, ...],
+    candidates: int,
+    rows: list[int],
+    scores: list[float],
+    member_scores: list[list[float]],
+    filled_from: int,
+) -> GroupRanking:
+    """Cut a list as long as the longest of its batch down to what the query asked for."""
+    length = min(query.k, candidates)
+    return GroupRanking(
+        rows=rows[:length],
+        scores=scores[:length],
+        voters=voters,
+        member_scores=[line[:length] for line in member_scores],
+        filled=max(0, length - filled_from),
+        candidates=candidates,
+    )
+
+
+def _votes(model: Recommender, members: Sequence[Member]) -> tuple[Tensor, Calibration]:
+    """Return the scores (members, tracks) and what they are worth, measured at once for those folded in."""
+    device = model.calibration.scores.device
+    known = [place for place, member in enumerate(members) if not member.liked]
+    guests = [place for place, member in enumerate(members) if member.liked]
+    user_rows = torch.tensor([members[place].user_row or 0 for place in known], dtype=torch.long, device=device)
+    if not guests:
+        return model.score(model.user_vectors(user_rows)), model.calibration.of(user_rows)
+    histories = [torch.from_numpy(_history(model, members[place])).to(device) for place in guests]
+    folded = model.fold_in(histories)
+    vectors = torch.cat([model.user_vectors(user_rows), folded])
+    order = torch.tensor([*known, *guests], device=device).argsort()
+    votes = model.score(vectors[order])
+    measured = Calibration.measure(votes[torch.tensor(guests, device=device)])
+    calibrations = torch.cat([model.calibration.of(user_rows).scores, measured.scores])
+    return votes, Calibration(model.calibration.ranks, calibrations[order])
+
+
+def _history(model: Recommender, member: Member) -> NDArray[np.int64]:
+    """Return the distinct tracks a member is known to like: those named, and those played in training."""
+    liked = np.asarray(member.liked, dtype=np.int64)
+    if member.user_row is not None:
+        played = model.history.scores_of(member.user_row) > 0
+        liked = np.concatenate([liked, model.history.tracks_of(member.user_row)[played]])
+    return np.unique(liked)
+
+
+def _excluded(model: Recommender, query: GroupQuery) -> NDArray[np.int64]:
+    """Return the distinct track rows that a query must not get."""
+    if not query.excluded and not query.only_new:
+        return np.empty(0, dtype=np.int64)
+    parts = [np.fromiter(query.excluded, dtype=np.int64)]
+    if query.only_new:
+        parts += [np.asarray(member.liked, dtype=np.int64) for member in query.members]
+        parts += [
+            model.history.tracks_of(member.user_row).astype(np.int64)
+            for member in query.members
+            if member.user_row is not None
+        ]
+    return np.unique(np.concatenate(parts))
+
+
+def _allowed(excluded: Sequence[NDArray[np.int64]], votes: Tensor) -> Tensor | None:
+    """Return False for excluded tracks, (groups, tracks), or None where nothing is excluded."""
+    if not any(len(rows) for rows in excluded):
+        return None
+    allowed = torch.ones(len(excluded), votes.shape[2], dtype=torch.bool)
+    for mask, rows in zip(allowed, excluded, strict=True):
+        mask[torch.from_numpy(rows)] = False
+    return allowed.to(votes.device)
+
+
+def _fill_up(
+    model: Recommender, rows: Tensor, votes: Tensor, excluded: Sequence[NDArray[np.int64]]
+) -> tuple[Tensor, list[int]]:
+    """Put popular tracks where no member has an opinion; return the rows and where the filling begins.
+
+    A vote of 0 is no opinion: play counts say nothing of tracks that nobody in the group ever heard.
+    """
+    wide = rows.clamp(min=0)[:, None, :].expand(-1, votes.shape[1], -1)
+    vouched = (votes.gather(2, wide).amax(dim=1) > 0) & (rows != NONE)
+    length = rows.shape[1]
+    if bool(vouched.all()):
+        return rows, [length] * len(rows)
+    lists, begins = [], []
+    for kept, keep, out in zip(rows.tolist(), vouched.tolist(), excluded, strict=True):
+        chosen = [row for row, voucher in zip(kept, keep, strict=True) if voucher]
+        begins.append(len(chosen))
+        lists.append(chosen + _popular(model, length - len(chosen), {*chosen, *out.tolist()}))
+    padded = [line + [NONE] * (length - len(line)) for line in lists]
+    return rows.new_tensor(padded), begins
+
+
+def _popular(model: Recommender, k: int, without: set[int]) -> list[int]:
+    """Return the k tracks with most listeners, without some."""
+    head = model.history.by_popularity[: k + len(without)].tolist()
+    return [row for row in head if row not in without][:k]
+
+
+def _rank_strangers(model: Recommender, query: GroupQuery) -> GroupRanking:
+    """Return what is popular, for a group of which nothing is known."""
+    excluded = _excluded(model, query)
+    rows = _popular(model, query.k, set(excluded.tolist()))
+    listeners = model.history.listeners
+    rising = np.sort(listeners)
+    lower = np.searchsorted(rising, listeners[rows]) / max(1, len(rising) - 1)
+    candidates = len(model.tracks) - len(excluded)
+    return GroupRanking(rows, lower.tolist(), (), [], len(rows), candidates)

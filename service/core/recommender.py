@@ -1,0 +1,51 @@
+"""What every model can do, whatever it was trained with.
+
+A listener is a *vector* in a space that is the model's own affair: factors, or a row of play counts. Known users
+have a stored vector, guests get one by `fold_in`; from there on nobody can tell them apart.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+from service.core.calibration import Calibration
+from service.core.history import History
+from service.core.ids import IdIndex
+from service.core.ranking import Ranking
+
+
+class Recommender(Protocol):
+    """Scores every track for any listener; all tensors live on `device`, rows are those of `users` and `tracks`."""
+
+    users: IdIndex
+    tracks: IdIndex
+    history: History
+    calibration: Calibration
+
+    @property
+    def default_strategy(self) -> str:
+        """Return the name of the group strategy that suits these scores."""
+        ...
+
+    def user_vectors(self, user_rows: Tensor) -> Tensor:
+        """Return the vectors (n, dim) of known users (n,)."""
+        ...
+
+    def fold_in(self, liked: Sequence[Tensor]) -> Tensor:
+        """Return the vectors (n, dim) of n guests, each given by the track rows they like, never empty."""
+        ...
+
+    def score(self, vectors: Tensor) -> Tensor:
+        """Return scores (n, tracks) of vectors (n, dim) as a new tensor; higher is better."""
+        ...
+
+
+class SimilarTracks(Protocol):
+    """Knows which tracks resemble a track; apart from `Recommender` because play counts have no geometry."""
+
+    tracks: IdIndex
+
+    def similar(self, track_row: int, k: int) -> Ranking:
+        """Return the k most similar tracks, best first, without the track itself."""
+        ...

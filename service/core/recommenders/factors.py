@@ -1,0 +1,109 @@
+"""Scores as dot products of user and item factors: WMF, sampled softmax and their like."""
+
+from collections.abc import Sequence
+from typing import Final, Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from service.core.artifacts import Artifact
+from service.core.calibration import Calibration
+from service.core.ranking import Ranking, top_k
+
+
+class FoldIn(BaseModel):
+    """The weights that a guest's vector is solved with, those of the training objective where there is one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    unobserved_weight: float = Field(gt=0)
+    """Weight w0 of every track that the guest has not named."""
+    liked_confidence: float = Field(gt=0)
+    """Weight c of a track that the guest likes."""
+    regularization: float = Field(gt=0)
+    """Lambda, before it is scaled by the length of the history."""
+    frequency_exponent: float = Field(default=0.0, ge=0)
+    """Nu: lambda is multiplied by (|S| + w0 * tracks) ** nu (Rendle et al., RecSys 2022, equation 7)."""
+
+
+class FactorsScoring(BaseModel):
+    """What the manifest of kind `factors` says beside its arrays."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    similarity: Literal["dot", "cosine"] = "dot"
+    """How two tracks compare."""
+    fold_in: FoldIn
+
+
+class Factors:
+    """A user's score of a track is the dot product of their factors."""
+
+    kind: Final = "factors"
+    default_strategy: Final = "fair_share"
+
+    def __init__(self, artifact: Artifact, user_factors: Tensor, item_factors: Tensor, scoring: FactorsScoring) -> None:
+        self.users, self.tracks = artifact.users, artifact.tracks
+        self.history = artifact.history
+        self.calibration = artifact.calibration
+        self._user_factors = user_factors
+        self._items_by_dim = item_factors.T.contiguous()
+        self._item_factors = item_factors
+        self._gramian = item_factors.T @ item_factors
+        self._scoring = scoring
+
+    @classmethod
+    def from_artifact(cls, artifact: Artifact) -> Self:
+        """Return the model of an artifact; ArtifactError where its arrays do not fit together."""
+        users, tracks = len(artifact.users), len(artifact.tracks)
+        user_factors = artifact.array("user_factors", rows=users, dimensions=2)
+        item_factors = artifact.array("item_factors", rows=tracks, dimensions=2)
+        if user_factors.shape[1] != item_factors.shape[1]:
+            raise artifact.error(
+                f"user_factors has {user_factors.shape[1]} dimensions, item_factors {item_factors.shape[1]}"
+            )
+        return cls(artifact, user_factors, item_factors, artifact.scoring(FactorsScoring))
+
+    def user_vectors(self, user_rows: Tensor) -> Tensor:
+        """Return the user factors of these rows."""
+        return self._user_factors[user_rows]
+
+    def fold_in(self, liked: Sequence[Tensor]) -> Tensor:
+        """Return for each guest the factors that training would give them, item factors fixed.
+
+        x = (w0 Y'Y + (c - w0) Y_S'Y_S + lambda I)^-1 c Y_S'1, equation 4 of Hu et al. 2008 for one user who
+        likes the tracks S.
+        """
+        weights = self._scoring.fold_in
+        tracks, dim = self._item_factors.shape
+        systems, targets = [], []
+        for rows in liked:
+            factors = self._item_factors[rows]
+            scale = (len(rows) + weights.unobserved_weight * tracks) ** weights.frequency_exponent
+            ridge = weights.regularization * scale * torch.eye(dim, device=factors.device)
+            extra = (weights.liked_confidence - weights.unobserved_weight) * (factors.T @ factors)
+            systems.append(weights.unobserved_weight * self._gramian + extra + ridge)
+            targets.append(weights.liked_confidence * factors.sum(dim=0))
+        vectors: Tensor = torch.linalg.solve(torch.stack(systems), torch.stack(targets))
+        return vectors
+
+    def score(self, vectors: Tensor) -> Tensor:
+        """Return the dot products with every track."""
+        return vectors @ self._items_by_dim
+
+    def similar(self, track_row: int, k: int) -> Ranking:
+        """Return the tracks with the highest dot product or cosine, as the manifest's `similarity` says."""
+        scores = self._item_factors @ self._item_factors[track_row]
+        if self._scoring.similarity == "cosine":
+            norms = self._item_factors.norm(dim=1) * self._item_factors[track_row].norm()
+            scores = scores / norms.clamp(min=torch.finfo(scores.dtype).tiny)
+        scores[track_row] = -torch.inf
+        values, rows = top_k(scores[None], min(k, len(self.tracks) - 1))
+        return Ranking(rows[0], values[0])
+
+
+def measure_calibration(user_factors: Tensor, item_factors: Tensor, users_at_once: int = 256) -> Calibration:
+    """Return the calibration of all users (users, dim) over all tracks (tracks, dim)."""
+    parts = [Calibration.measure(chunk @ item_factors.T) for chunk in torch.split(user_factors, users_at_once)]
+    return Calibration(parts[0].ranks, torch.cat([part.scores for part in parts]))

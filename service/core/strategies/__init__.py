@@ -1,0 +1,30 @@
+"""The registry of group strategies: one file each, one line below.
+
+Names are those of Masthoff's survey ("Group Recommender Systems: Aggregation, Satisfaction and Group Attributes").
+"""
+
+from typing import Final
+
+from service.core.ballots import Strategy
+from service.core.strategies.approval_voting import approval_voting
+from service.core.strategies.average import average
+from service.core.strategies.borda_count import borda_count
+from service.core.strategies.fair_share import fair_share
+from service.core.strategies.least_misery import least_misery
+from service.core.strategies.most_pleasure import most_pleasure
+from service.core.strategies.round_robin import round_robin
+from service.core.strategies.shared_first import shared_first
+
+STRATEGIES: Final[dict[str, Strategy]] = {
+    "approval_voting": approval_voting,
+    "average": average,
+    "borda_count": borda_count,
+    "fair_share": fair_share,
+    "least_misery": least_misery,
+    "most_pleasure": most_pleasure,
+    "round_robin": round_robin,
+    "shared_first": shared_first,
+}
+
+ON_SCORES: Final = frozenset({"shared_first"})
+"""Strategies that vote with the model's own scores; all others with relevance 0..1."""

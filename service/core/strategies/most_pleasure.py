@@ -1,0 +1,11 @@
+"""Somebody's favourite: a track is worth what the happiest member gives it (Masthoff)."""
+
+from torch import Tensor
+
+from service.core.ballots import Ballots
+
+
+def most_pleasure(ballots: Ballots, k: int) -> Tensor:
+    """Rank by the maximum of relevance * weight / heaviest weight."""
+    factors = ballots.weights / ballots.weights.amax(dim=1, keepdim=True)
+    return ballots.rank_by((ballots.votes * factors[:, :, None]).amax(dim=1), k)
