@@ -1,0 +1,51 @@
+# One command each, on a machine that has nothing but Python 3.11 and make.
+# make run | test | check | bench | container | clean
+
+PYTHON := $(or $(PYTHON),$(firstword $(shell command -v python3.11 python3)))
+PORT ?= 8000
+DATA := data/sample
+MODELS := model_files
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: run models port test container check bench clean
+.NOTPARALLEL:  # two pips in one environment break it
+
+run: port models  ## install, make sample data, train every model, serve on PORT
+	@python scripts/serve.py --models $(MODELS) --port $(PORT)
+
+models: .venv/training
+	@scripts/sample-models $(DATA) $(MODELS)
+
+port:
+	@$(PYTHON) -c "import socket, sys; sys.exit(socket.socket().connect_ex(('127.0.0.1', $(PORT))) == 0)" \
+	|| { echo "Port $(PORT) is taken. Choose another: make run PORT=$$(($(PORT) + 1))" >&2; exit 1; }
+
+test: .venv/training .venv/test  ## every test but that of the images
+	pytest -m "not container"
+
+container: .venv/training .venv/test  ## build the images, run them, ask for a playlist, stop them
+	pytest -m container
+
+check: .venv/training .venv/check  ## format, lint, types, import contracts
+	ruff format --check
+	ruff check
+	mypy
+	lint-imports
+
+bench: .venv/training .venv/benchmark  ## print ratios and write benchmarks/results/*.json
+	python -m benchmarks
+
+clean:  ## forget the sample data and all models of it, not the environment
+	rm -rf $(DATA) $(filter-out $(MODELS)/README.md,$(wildcard $(MODELS)/*))
+
+# The environment, then one stamp for each extra of pyproject.toml: a target installs what it needs and no more.
+
+.venv/created:
+	@$(PYTHON) -m venv --clear .venv
+	@pip install --quiet --constraint constraints.txt setuptools
+	@touch $@
+
+.venv/%: pyproject.toml constraints.txt | .venv/created
+	@echo "Installing what $* needs; the first time takes minutes"
+	@pip install --quiet --no-build-isolation --constraint constraints.txt --editable '.[$*]'
+	@touch $@
