@@ -15,8 +15,8 @@ from service.core.calibration import Calibration
 from service.core.recommender import Recommender
 from service.core.strategies import ON_SCORES, STRATEGIES
 
-_VOTES_AT_ONCE: Final = 4_000_000
-"""Scores held at a time, 16 MB: a chunk stays in the cache of a server core and memory stays bounded."""
+_VOTES_AT_ONCE: Final = 1_000_000
+"""Scores held at a time, 4 MB: a chunk stays in the cache of a server core and memory stays bounded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,18 @@
 
 r is relevance, U_u what u has got so far, K a fixed reference length. The sum of logarithms prefers the member
 who has least; the cube makes a favourite worth more than two lukewarm tracks.
+
+The list is exactly the one that looking at every track in every step would give, up to ties, but the race is run
+on a shortlist: the tracks with the highest weighted sum s_i = sum_u w_u v_ui. A track that is not on it has
+s_i <= tau, the lowest sum on the list, and no track with s_i <= tau can gain more than `highest_gain` says. Where a
+winner had less than that, the race is run again with a longer list.
 """
 
 from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from service.core.ballots import NONE, Ballots
@@ -17,94 +24,113 @@ from service.core.ballots import NONE, Ballots
 REFERENCE_LENGTH: Final = 30
 """K: shares are measured against lists of this length, whatever length is asked for."""
 
-_SHARPNESS: Final = 3
-_OFFSET: Final = 0.5 / REFERENCE_LENGTH
+SHARPNESS: Final = 3
+OFFSET: Final = 0.5 / REFERENCE_LENGTH
 
-_SHORTLIST: Final = 256
-"""Tracks that compete in detail before all the others are looked at again."""
+_SHORTLIST: Final = 192
+"""Tracks in the first race beside those that are asked for."""
+
+_LONGER: Final = 6
+"""How much longer the list is each time it proves too short."""
+
+_WATER_FILLING: Final = 4
+"""Steps towards the best multiplier of a bound."""
+
+_ROUNDING: Final = 1e-5
+"""Gains that differ by less are a tie in single precision."""
+
+Floats = NDArray[np.float32]
 
 
 def fair_share(ballots: Ballots, k: int) -> Tensor:
-    """Rank greedily; exactly the list that looking at every track in every step would give, up to ties.
+    """Rank greedily by what a track adds to the weighted sum of log shares."""
+    ideal = ballots.best_votes(REFERENCE_LENGTH).pow(SHARPNESS).sum(dim=2)
+    scale = 1 / ideal.clamp(min=torch.finfo(ideal.dtype).tiny)
+    sharpened = ballots.votes.pow(SHARPNESS)
+    sums = torch.bmm((ballots.weights * scale)[:, None, :], sharpened)[:, 0]
+    if ballots.allowed is not None:
+        sums.masked_fill_(~ballots.allowed, -torch.inf)
+    picks = _rank(sharpened, scale, sums, ballots.weights.numpy(force=True), k, _SHORTLIST + k)
+    return torch.from_numpy(picks).to(sums.device)
 
-    A gain only ever falls while shares grow (the objective is submodular; Minoux 1978), so the best of a
-    shortlist wins without a look at the others as long as it beats a bound on all of them.
+
+def _rank(sharpened: Tensor, scale: Tensor, sums: Tensor, weights: Floats, k: int, size: int) -> NDArray[np.int64]:
+    """Return the lists (groups, k), `NONE` once nothing is left, with a shortlist of at least `size` tracks.
+
+    v is `sharpened` (groups, members, tracks) times `scale` (groups, members); `sums` is s, -inf for excluded tracks.
     """
-    ideal = ballots.best_votes(REFERENCE_LENGTH).pow(_SHARPNESS).sum(dim=2)
-    scale = ideal.clamp(min=torch.finfo(ideal.dtype).tiny).reciprocal()
-    values = ballots.votes.pow(_SHARPNESS).mul_(scale[:, :, None])
-    allowed = ballots.allowed
-    available = values.new_zeros(values.shape[0], values.shape[2])
-    if allowed is not None:
-        available.masked_fill_(~allowed, -torch.inf)
-    race = _Race(values, ballots.weights, available)
-    picks = [race.next_pick() for _ in range(min(k, values.shape[2]))]
-    return torch.stack(picks, dim=1)
+    size = min(size, sums.shape[1])
+    best, rows = torch.topk(sums, size, dim=1)
+    wide = rows[:, None, :].expand(-1, weights.shape[1], -1)
+    listed = sharpened.gather(2, wide)
+    values = (listed * scale[:, :, None]).numpy(force=True)
+    places, won, shares = race(values, weights, (best == -torch.inf).numpy(force=True), k)
+    picks = np.where(places == NONE, NONE, np.take_along_axis(rows.numpy(force=True), places.clip(0), axis=1))
+    if size == sums.shape[1]:
+        return picks
+    caps = (sharpened.scatter_(2, wide, 0).amax(dim=2) * scale).numpy(force=True)
+    sharpened.scatter_(2, wide, listed)
+    bound = highest_gain(best[:, -1].numpy(force=True), caps, weights, shares)
+    doubtful = np.flatnonzero((won < bound - _ROUNDING).any(axis=1))
+    if len(doubtful):
+        again = torch.from_numpy(doubtful).to(sums.device)
+        picks[doubtful] = _rank(sharpened[again], scale[again], sums[again], weights[doubtful], k, size * _LONGER)
+    return picks
 
 
-def gains(values: Tensor, weights: Tensor, shares: Tensor) -> Tensor:
-    """Return what each track would add to the objective, (groups, tracks).
+def race(
+    values: Floats, weights: Floats, closed: NDArray[np.bool_], k: int
+) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """Return which tracks win, what they gained, (groups, k), and the shares they found, (groups, k, members).
 
-    `values` is (groups, members, tracks), `weights` and `shares`, U, are (groups, members).
+    `values` is (groups, members, tracks), `weights` (groups, members), `closed` (groups, tracks) True for tracks that
+    may not win. A place is `NONE` once nothing is left to win.
     """
-    logs = torch.log1p(values / (shares + _OFFSET)[:, :, None])
-    return torch.bmm(weights[:, None, :], logs)[:, 0]
+    groups = np.arange(len(values))
+    base = np.full(weights.shape, OFFSET, dtype=values.dtype)
+    barred = np.where(closed, -np.inf, 0.0).astype(values.dtype)
+    exponents = weights[:, :, None]
+    places = np.empty((len(values), k), dtype=np.int64)
+    won = np.empty((len(values), k), dtype=values.dtype)
+    shares = np.empty((len(values), k, weights.shape[1]), dtype=values.dtype)
+    for step in range(k):
+        welfare = base[:, :, None] + values
+        np.log(welfare, out=welfare)
+        welfare *= exponents
+        total = welfare.sum(axis=1)
+        total += barred
+        winner = total.argmax(axis=1)
+        shares[:, step] = base
+        won[:, step] = total[groups, winner]
+        places[:, step] = winner
+        barred[groups, winner] = -np.inf
+        base += values[groups, :, winner]
+    empty = won == -np.inf
+    places[empty] = NONE
+    won -= (np.log(shares) * weights[:, None, :]).sum(axis=2)
+    won[empty] = np.inf  # nothing could do better where nothing is left
+    return places, won, shares - OFFSET
 
 
-class _Race:
-    """The state of some groups' greedy selections."""
+def highest_gain(tau: Floats, caps: Floats, weights: Floats, shares: Floats) -> Floats:
+    """Return a bound (groups, steps) on what a track off the shortlist can add to the objective.
 
-    def __init__(self, values: Tensor, weights: Tensor, available: Tensor) -> None:
-        self._values, self._weights = values, weights
-        self._available = available
-        """0, or -inf for tracks that are excluded or picked already."""
-        self._shares = torch.zeros_like(weights)
-        self._highest = values.amax(dim=2)
-        groups = torch.arange(len(values), device=values.device)
-        self._groups = groups
-        size = min(_SHORTLIST, values.shape[2])
-        self._rows = groups.new_empty(len(values), size)
-        self._shortlist = values.new_empty(*weights.shape, size)
-        self._open = values.new_empty(len(values), size)
-        self._bound = values.new_empty(len(values))
-        self._bound_shares = self._shares.clone()
-        self._refresh(groups)
-
-    def _refresh(self, groups: Tensor) -> None:
-        """Look at every track of these groups and keep the best as the shortlist."""
-        gain = gains(self._values[groups], self._weights[groups], self._shares[groups])
-        gain += self._available[groups]
-        best, rows = torch.topk(gain, self._rows.shape[1], dim=1)
-        self._rows[groups] = rows
-        wide = rows[:, None, :].expand(-1, self._weights.shape[1], -1)
-        self._shortlist[groups] = self._values[groups].gather(2, wide)
-        self._open[groups] = torch.where(best == -torch.inf, -torch.inf, 0.0)
-        everything = rows.shape[1] == self._values.shape[2]
-        self._bound[groups] = -torch.inf if everything else best[:, -1]
-        self._bound_shares[groups] = self._shares[groups]
-
-    def _others(self) -> Tensor:
-        """Return a bound (groups,) on the gain of every track that is not on the shortlist.
-
-        Since the bound was taken, the gain log(1 + v / (U + c)) of member u has fallen at least by the factor
-        it has fallen by for u's best v, because that factor rises with v.
-        """
-        now = torch.log1p(self._highest / (self._shares + _OFFSET))
-        then = torch.log1p(self._highest / (self._bound_shares + _OFFSET))
-        factor = torch.where(then > 0, now / then, 0.0).amax(dim=1)
-        return self._bound * factor
-
-    def next_pick(self) -> Tensor:
-        """Return the next track of each group, (groups,), `NONE` where none is left."""
-        gain = gains(self._shortlist, self._weights, self._shares) + self._open
-        best, place = gain.max(dim=1)
-        overtaken = best < self._others()
-        if bool(overtaken.any()):
-            self._refresh(overtaken.nonzero()[:, 0])
-            gain = gains(self._shortlist, self._weights, self._shares) + self._open
-            best, place = gain.max(dim=1)
-        rows = self._rows[self._groups, place]
-        self._shares += self._shortlist[self._groups, :, place]
-        self._open[self._groups, place] = -torch.inf
-        self._available[self._groups, rows] = -torch.inf
-        return rows.masked_fill(best == -torch.inf, NONE)
+    Such a track has sum_u w_u v_u <= tau (groups,) and v_u <= caps (groups, members). `weights` is (groups, members),
+    `shares` (groups, steps, members). For every multiplier m > 0 the gain sum_u w_u log(1 + v_u / a_u), a = U + c, is
+    at most m tau + sum_u w_u max_v (log(1 + v / a_u) - m v) by Lagrangian duality, where the best v is 1 / m - a_u
+    clipped to 0..cap. A few steps of water-filling find a good multiplier; any would be right.
+    """
+    base = shares + OFFSET
+    wide, high = np.broadcast_to(weights[:, None, :], base.shape), caps[:, None, :]
+    limit = np.maximum(tau, 0)[:, None]
+    level = (limit + (wide * base).sum(axis=2)) / wide.sum(axis=2)
+    bound = np.full(level.shape, np.inf, dtype=base.dtype)
+    for _ in range(_WATER_FILLING):
+        best = np.clip(level[:, :, None] - base, 0, high)
+        gain = (wide * np.log1p(best / base)).sum(axis=2)
+        bound = np.minimum(bound, gain + (limit - (wide * best).sum(axis=2)) / level)
+        inside = wide * ((best > 0) & (best < high))
+        room = limit - (wide * best).sum(axis=2)
+        level = np.maximum(level + room / np.maximum(inside.sum(axis=2), wide.min(axis=2)), OFFSET)
+    capped: Floats = np.minimum(bound, (wide * np.log1p(high / base)).sum(axis=2))
+    return capped
