@@ -184,6 +184,15 @@ class ArtifactStore:
         except (OSError, UnicodeDecodeError) as error:
             raise ArtifactError(f"{pointer}: cannot be read ({error}); models here: {self.names()}") from error
 
+    def manifest(self, name: str, version: str | None = None) -> Manifest:
+        """Return what a version (the current one by default) says of itself, its files unread."""
+        version = self.current(name) if version is None else _checked(version, "version")
+        path = self.root / _checked(name, "model name") / version
+        manifest = _read_manifest(path)
+        if (manifest.name, manifest.version) != (name, version):
+            raise ArtifactError(f"{path / MANIFEST}: is of {manifest.name} {manifest.version}, not of its folder")
+        return manifest
+
     def switch(self, name: str, version: str) -> None:
         """Serve another version from the next start on; the pointer is replaced in one step."""
         if version not in self.versions(name):
@@ -231,11 +240,8 @@ class ArtifactStore:
 
         ArtifactError names the file and what is wrong with it.
         """
-        version = self.current(name) if version is None else _checked(version, "version")
-        path = self.root / _checked(name, "model name") / version
-        manifest = _read_manifest(path)
-        if (manifest.name, manifest.version) != (name, version):
-            raise ArtifactError(f"{path / MANIFEST}: is of {manifest.name} {manifest.version}, not of its folder")
+        manifest = self.manifest(name, version)
+        path = self.root / name / manifest.version
         for file in (ARRAYS, USERS, TRACKS, CATALOGUE):
             _check_digest(path / file, manifest.sha256.get(file))
         arrays = _read_arrays(path / ARRAYS)

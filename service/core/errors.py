@@ -8,6 +8,11 @@
     ├── ConfigurationError        503: a setting that cannot work, found at start
     ├── OverloadedError           503, overloaded: the queue is full; try again
     ├── ModelUnavailableError     503, model_unavailable: no loaded model can answer
+    │   └── ScoringError          a model failed while it answered
+    ├── RequestError              400, unreadable_body: a body that is not JSON, or not read to its end
+    │   ├── BodyTooLargeError     413, body_too_large
+    │   └── MediaTypeError        415, unsupported_media_type: the body does not say that it is JSON
+    ├── ClientGoneError           never sent: the caller hung up before the answer
     ├── DataError                 a log or a prepared data set that cannot be used
     └── TrainingError             training could not produce a model worth keeping
 
@@ -70,6 +75,35 @@ class ModelUnavailableError(TuttiError):
 
     status = 503
     code = "model_unavailable"
+
+
+class ScoringError(ModelUnavailableError):
+    """A model failed while it answered; the cause is chained."""
+
+
+class RequestError(TuttiError):
+    """A body that is not JSON, or not read to its end."""
+
+    status = 400
+    code = "unreadable_body"
+
+
+class BodyTooLargeError(RequestError):
+    """A body longer than the service reads."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class MediaTypeError(RequestError):
+    """A body that does not say that it is JSON."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class ClientGoneError(TuttiError):
+    """The caller hung up, so nobody would read an answer."""
 
 
 class DataError(TuttiError):

@@ -5,7 +5,7 @@ have a stored vector, guests get one by `fold_in`; from there on nobody can tell
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -41,6 +41,7 @@ class Recommender(Protocol):
         ...
 
 
+@runtime_checkable
 class SimilarTracks(Protocol):
     """Knows which tracks resemble a track; apart from `Recommender` because play counts have no geometry."""
 
