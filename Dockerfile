@@ -1,0 +1,50 @@
+# Two images: `service`, the default, answers requests; `--target training` makes models.
+#
+# PyTorch comes as the CPU build, which is published on an index of its own: where pip does not know it, add
+# `--build-arg PIP_EXTRA_INDEX_URL=` and its address. `--build-arg TORCH=torch==2.13.0` takes the CUDA build.
+
+FROM python:3.11-slim AS base
+RUN useradd --uid 10001 --home-dir /tmp --no-create-home tutti && install -d -o tutti -g tutti /models
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1
+WORKDIR /app
+
+FROM base AS dependencies
+ARG TORCH=torch==2.13.0+cpu
+ARG PIP_EXTRA_INDEX_URL
+ENV PIP_NO_COMPILE=1 PIP_CONSTRAINT=constraints.txt PIP_PYTHON=/venv/bin/python
+COPY pyproject.toml constraints.txt scripts/requirements.py ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m venv --without-pip /venv \
+    && python requirements.py >requirements.txt \
+    && pip install --requirement requirements.txt "$TORCH"
+# What nobody imports at run time: headers, C++ tests and their runners, a quarter of PyTorch.
+RUN cd /venv/lib/python3.11/site-packages/torch \
+    && rm -r include share test && find bin -type f ! -name torch_shm_manager -delete
+
+FROM dependencies AS training-dependencies
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python requirements.py training >requirements.txt && pip install --requirement requirements.txt
+
+FROM base AS training
+COPY --from=training-dependencies /venv /venv
+COPY service service
+COPY training training
+COPY scripts/sample-models /usr/local/bin/
+USER tutti
+ENV NUMBA_CACHE_DIR=/tmp/numba PYTHONPYCACHEPREFIX=/tmp/pycache
+CMD ["sample-models", "/tmp/data", "/models"]
+
+# Bytecode of the modules that are imported and of no others: a fast start on a read-only disk, 100 MB less.
+FROM dependencies AS compiled
+COPY service service
+RUN python -c "import service.app, uvicorn.loops.uvloop, uvicorn.protocols.http.httptools_impl"
+
+FROM base AS service
+COPY --from=compiled /venv /venv
+COPY --from=compiled /app/service service
+USER tutti
+ENV SERVICE_HOST=0.0.0.0 SERVICE_PORT=8000 SERVICE_MODELS=/models
+EXPOSE 8000
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s CMD ["python", "-c", \
+    "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"SERVICE_PORT\"]}/health/ready')"]
+CMD ["python", "-m", "service"]

@@ -1,0 +1,101 @@
+"""Both images, built and run for real: the trainer fills a volume, the service answers from it and stops when told.
+
+They run as docker-compose.yml says, in a project of their own and on a free port.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LARGEST_IMAGE = 1_200_000_000
+"""Bytes of the service image with PyTorch's CPU build; README.md says how large it is."""
+
+pytestmark = pytest.mark.container
+
+
+class Compose:
+    """`docker compose` in one project."""
+
+    def __init__(self) -> None:
+        self.project = f"tutti-test-{uuid4().hex[:8]}"
+
+    def __call__(self, *arguments: str) -> str:
+        """Run a command and return what it prints; its complaints are part of the failure."""
+        command = ["docker", "compose", "--project-name", self.project, *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PORT": "0"}, capture_output=True, text=True)
+        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+        return done.stdout.strip()
+
+    def service(self, script: str) -> str:
+        """Run a shell script inside the service's container."""
+        return self("exec", "-T", "service", "sh", "-c", script)
+
+
+@pytest.fixture(scope="module")
+def compose() -> Iterator[Compose]:
+    try:
+        subprocess.run(["docker", "info"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("NOT TESTED: the images, because no container engine runs here (`docker info` fails)")
+    compose = Compose()
+    try:
+        compose("build")
+        compose("up", "--detach", "--wait", "service")
+        yield compose
+    finally:
+        print(compose("logs", "--no-color", "--tail", "100"))
+        compose("down", "--volumes")
+
+
+def test_a_group_gets_a_playlist_over_http(compose: Compose) -> None:
+    members = compose.service("head -n 3 /models/wmf/$(cat /models/wmf/CURRENT)/users.txt").splitlines()
+    url = f"http://{compose('port', 'service', '8000')}/recommendations/group"
+
+    answer = httpx.post(url, json={"user_ids": members, "limit": 10}).raise_for_status().json()
+
+    assert len(answer["tracks"]) == 10
+    assert [member["status"] for member in answer["members"]] == ["known"] * 3
+
+
+def test_the_service_is_not_root_and_gains_no_rights(compose: Compose) -> None:
+    status = compose.service("cat /proc/self/status")
+
+    assert compose.service("id -u") == "10001"
+    assert "NoNewPrivs:\t1" in status
+    assert "CapBnd:\t0000000000000000" in status
+
+
+def test_neither_the_code_nor_the_models_can_be_written(compose: Compose) -> None:
+    for folder in ("/app", "/models", "/venv"):
+        assert "Read-only" in compose.service(f"touch {folder}/x 2>&1 || true")
+
+
+def test_the_service_image_has_no_training_code_and_no_compiler(compose: Compose) -> None:
+    for name in ("training", "duckdb", "pandas", "numba", "scipy", "matplotlib"):
+        assert "ModuleNotFoundError" in compose.service(f"python -c 'import {name}' 2>&1 || true")
+    assert compose.service("command -v cc gcc clang make || echo none") == "none"
+
+
+def test_the_service_image_is_no_larger_than_the_readme_says(compose: Compose) -> None:
+    size = subprocess.run(
+        ["docker", "image", "inspect", "--format", "{{.Size}}", "tutti-service"], check=True, capture_output=True
+    )
+
+    assert int(size.stdout) <= LARGEST_IMAGE
+
+
+def test_the_service_stops_within_its_grace_period(compose: Compose) -> None:
+    container = compose("ps", "--quiet", "service")
+
+    compose("stop", "service")
+
+    state = subprocess.run(
+        ["docker", "inspect", "--format", "{{.State.ExitCode}}", container], check=True, capture_output=True, text=True
+    )
+    assert state.stdout.strip() == "0"  # 137 had it been killed at the end of the grace period
