@@ -45,8 +45,6 @@ class Recommender(Protocol):
 class SimilarTracks(Protocol):
     """Knows which tracks resemble a track; apart from `Recommender` because play counts have no geometry."""
 
-    tracks: IdIndex
-
     def similar(self, track_row: int, k: int) -> Ranking:
         """Return the k most similar tracks, best first, without the track itself."""
         ...

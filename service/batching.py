@@ -1,0 +1,129 @@
+"""Requests that arrive while a batch is being scored form the next one.
+
+There is no timer: a lone request is scored at once, and a busy model finds its next batch waiting. So batches grow
+with the load and only with it.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Generic, NamedTuple, TypeVar
+
+from service.core.errors import ClientGoneError, OverloadedError, ScoringError
+
+Query = TypeVar("Query")
+Answer = TypeVar("Answer")
+
+_log = logging.getLogger(__name__)
+
+
+class Scored(NamedTuple, Generic[Answer]):
+    """An answer and what it took."""
+
+    answer: Answer
+    queue_seconds: float
+    score_seconds: float
+
+
+Report = Callable[[Sequence[float], float], None]
+"""Is told after each batch how long each request waited, and how long scoring took, in seconds."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting(Generic[Query, Answer]):
+    """A request in the queue."""
+
+    query: Query
+    future: asyncio.Future[Scored[Answer]]
+    arrived: float
+    gone: Callable[[], bool]
+
+
+class BatchingScorer(Generic[Query, Answer]):
+    """A bounded queue in front of a function that scores many queries at once.
+
+    All its state belongs to the event loop; only `score` runs elsewhere, on the executor, one batch at a time.
+    """
+
+    def __init__(
+        self,
+        score: Callable[[Sequence[Query]], Sequence[Answer]],
+        executor: Executor,
+        *,
+        capacity: int,
+        batch_limit: int,
+        report: Report,
+    ) -> None:
+        self._score = score
+        self._executor = executor
+        self._capacity = capacity
+        self._batch_limit = batch_limit
+        self._report = report
+        self._queue: deque[_Waiting[Query, Answer]] = deque()
+        self._worker: asyncio.Task[None] | None = None
+
+    async def submit(self, query: Query, gone: Callable[[], bool]) -> Scored[Answer]:
+        """Return the answer to a query.
+
+        `gone` says whether the caller has hung up; it is asked once, just before scoring. OverloadedError when the
+        queue is full, ClientGoneError when the caller has gone, ScoringError when this very query cannot be scored.
+        """
+        if len(self._queue) >= self._capacity:
+            raise OverloadedError(f"{self._capacity} requests are waiting already; try again")
+        waiting = _Waiting(query, asyncio.get_running_loop().create_future(), perf_counter(), gone)
+        self._queue.append(waiting)
+        if self._worker is None:
+            # The task begins in the loop's next turn, so requests that were read in this one join the batch.
+            self._worker = asyncio.create_task(self._work())
+        return await waiting.future
+
+    async def _work(self) -> None:
+        """Score batch after batch until nobody waits."""
+        try:
+            while batch := self._next_batch():
+                await self._answer(batch)
+        finally:
+            self._worker = None
+
+    def _next_batch(self) -> list[_Waiting[Query, Answer]]:
+        """Take from the queue those who still want an answer."""
+        batch: list[_Waiting[Query, Answer]] = []
+        while self._queue and len(batch) < self._batch_limit:
+            waiting = self._queue.popleft()
+            if waiting.future.done():
+                continue
+            if waiting.gone():
+                waiting.future.set_exception(ClientGoneError("the caller hung up"))
+            else:
+                batch.append(waiting)
+        return batch
+
+    async def _answer(self, batch: list[_Waiting[Query, Answer]]) -> None:
+        begun = perf_counter()
+        queries = [waiting.query for waiting in batch]
+        outcomes = await asyncio.get_running_loop().run_in_executor(self._executor, self._outcomes, queries)
+        seconds = perf_counter() - begun
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if waiting.future.done():
+                continue
+            if isinstance(outcome, ScoringError):
+                waiting.future.set_exception(outcome)
+            else:
+                waiting.future.set_result(Scored(outcome, begun - waiting.arrived, seconds))
+        self._report([begun - waiting.arrived for waiting in batch], seconds)
+
+    def _outcomes(self, queries: Sequence[Query]) -> Sequence[Answer | ScoringError]:
+        """Return an answer or an error a query; one that fails a batch fails alone."""
+        try:
+            return self._score(queries)
+        except Exception as cause:  # noqa: BLE001 - whatever a model raises must reach its own caller and no other
+            if len(queries) > 1:
+                return [outcome for query in queries for outcome in self._outcomes([query])]
+            _log.exception("a query could not be scored")
+            error = ScoringError("the model failed to score this request")
+            error.__cause__ = cause
+            return [error]

@@ -1,0 +1,89 @@
+"""The record of every answer: JSON lines, appended by a thread of its own."""
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from pydantic import TypeAdapter
+
+AssignedBy = Literal["experiment", "request", "default"]
+
+_log = logging.getLogger(__name__)
+
+_INTERVAL: Final = 0.1
+"""Seconds between writes: what a crash of the machine may cost, against a wake-up of the thread an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What one group was shown, and why."""
+
+    timestamp: str
+    recommendation_id: str
+    unit: str
+    experiment: str | None
+    variant: str | None
+    model: str
+    """That answered; the variant's own unless `degraded`."""
+    model_version: str
+    strategy: str
+    seed: int
+    track_ids: list[str]
+    """In the order shown."""
+    assigned_by: AssignedBy
+    degraded: bool
+
+
+_LINE: Final = TypeAdapter(Exposure)
+
+
+class ExposureLog:
+    """Appends exposures to a file or standard output without holding up whoever adds one.
+
+    Each write is of whole lines to a file opened for appending, so the lines of several workers stay whole.
+    """
+
+    def __init__(self, target: str, on_lost: Callable[[int], None]) -> None:
+        """Open `target`, "-" being standard output; `on_lost` is told how many lines could not be written."""
+        self._descriptor = (
+            os.dup(1) if target == "-" else os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        )
+        self._on_lost = on_lost
+        self._waiting: deque[Exposure] = deque()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="exposures", daemon=True)
+        self._thread.start()
+
+    def add(self, exposure: Exposure) -> None:
+        """Have an exposure written soon."""
+        self._waiting.append(exposure)
+
+    def close(self) -> None:
+        """Write what is waiting and close the file."""
+        self._closing.set()
+        self._thread.join()
+        os.close(self._descriptor)
+
+    def _run(self) -> None:
+        while not self._closing.wait(_INTERVAL):
+            self._flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        lines = [_LINE.dump_json(self._waiting.popleft()) for _ in range(len(self._waiting))]
+        if not lines:
+            return
+        try:
+            _write_all(self._descriptor, b"\n".join(lines) + b"\n")
+        except OSError as error:
+            _log.error("%d exposures are lost: %s", len(lines), error)
+            self._on_lost(len(lines))
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(descriptor, content) :]

@@ -1,0 +1,126 @@
+"""An artifact made ready to serve: scored by one thread, tested, with its queues."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from math import isfinite
+from typing import Final, NamedTuple, TypeVar
+
+import torch
+
+from service.batching import BatchingScorer, Report
+from service.core.artifacts import Artifact, ArtifactStore, Manifest
+from service.core.catalogue import Catalogue
+from service.core.errors import ArtifactError
+from service.core.group import GroupQuery, GroupRanking, Member, rank_groups
+from service.core.recommender import Recommender, SimilarTracks
+from service.core.recommenders import recommender_of
+from service.settings import Settings
+
+NEIGHBOURS: Final = 100
+"""Similar tracks that can be paged through."""
+
+Query = TypeVar("Query")
+Answer = TypeVar("Answer")
+
+
+class SimilarQuery(NamedTuple):
+    """Which track's neighbours, and whether those of its own artist stay away."""
+
+    track_row: int
+    exclude_same_artist: bool
+
+
+class Neighbour(NamedTuple):
+    """A track that resembles another."""
+
+    row: int
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class ServedModel:
+    """A loaded model with its queues."""
+
+    manifest: Manifest
+    recommender: Recommender
+    catalogue: Catalogue
+    groups: BatchingScorer[GroupQuery, GroupRanking]
+    similar: BatchingScorer[SimilarQuery, list[Neighbour]] | None
+    """None where the model knows no similar tracks."""
+    executor: ThreadPoolExecutor
+    """The one thread that scores."""
+
+
+def scoring_thread(name: str, torch_threads: int) -> ThreadPoolExecutor:
+    """Return an executor for one model; torch counts its threads per thread that calls it."""
+    return ThreadPoolExecutor(1, thread_name_prefix=name, initializer=torch.set_num_threads, initargs=(torch_threads,))
+
+
+def load(
+    store: ArtifactStore,
+    name: str,
+    device: torch.device,
+    executor: ThreadPoolExecutor,
+    settings: Settings,
+    report: Callable[[str], Report],
+) -> ServedModel:
+    """Return the current version of a model, tested; ArtifactError says what is wrong with it.
+
+    `report` gives for the name of a queue whom to tell of its batches.
+    """
+    artifact = store.load(name, device=device)
+    recommender = recommender_of(artifact)
+    _self_test(artifact, recommender)
+
+    def queue(name: str, score: Callable[[Sequence[Query]], Sequence[Answer]]) -> BatchingScorer[Query, Answer]:
+        capacity, batch_limit = settings.queue_capacity, settings.batch_limit
+        return BatchingScorer(score, executor, capacity=capacity, batch_limit=batch_limit, report=report(name))
+
+    similar = None
+    if isinstance(recommender, SimilarTracks):
+        similar = queue(f"{name}/similar", _Neighbourhood(recommender, artifact.catalogue).search)
+    return ServedModel(
+        manifest=artifact.manifest,
+        recommender=recommender,
+        catalogue=artifact.catalogue,
+        groups=queue(name, partial(rank_groups, recommender)),
+        similar=similar,
+        executor=executor,
+    )
+
+
+def _self_test(artifact: Artifact, model: Recommender) -> None:
+    """Rank for the first user and for a stranger; ArtifactError for a list that is not one."""
+    listener = Member(user_row=0 if len(model.users) else None)
+    queries = [GroupQuery((member,), k=2, strategy=model.default_strategy) for member in (listener, Member())]
+    for ranking in rank_groups(model, queries):
+        if len(set(ranking.rows)) != min(2, len(model.tracks)) or not all(map(isfinite, ranking.scores)):
+            raise ArtifactError(f"{artifact.path}: the self-test got {ranking.rows} with scores {ranking.scores}")
+
+
+class _Neighbourhood:
+    """Searches similar tracks, those of the same artist left out where so wished."""
+
+    def __init__(self, model: SimilarTracks, catalogue: Catalogue) -> None:
+        self._model = model
+        self._artists = [
+            artist_id or artist for artist_id, artist in zip(catalogue.artist_ids, catalogue.artists, strict=True)
+        ]
+        self._rows_of: defaultdict[str, set[int]] = defaultdict(set)
+        for row, artist in enumerate(self._artists):
+            if artist is not None:
+                self._rows_of[artist].add(row)
+
+    def search(self, queries: Sequence[SimilarQuery]) -> list[list[Neighbour]]:
+        """Return the best `NEIGHBOURS` of each track, best first."""
+        return [self._search(query) for query in queries]
+
+    def _search(self, query: SimilarQuery) -> list[Neighbour]:
+        artist = self._artists[query.track_row] if query.exclude_same_artist else None
+        same = set() if artist is None else self._rows_of[artist]
+        ranking = self._model.similar(query.track_row, NEIGHBOURS + len(same))
+        pairs = zip(ranking.rows.tolist(), ranking.scores.tolist(), strict=True)
+        return [Neighbour(row, score) for row, score in pairs if row not in same][:NEIGHBOURS]

@@ -1,0 +1,196 @@
+"""What is loaded, and its lifetime: models, queues, experiment and exposure log of one process."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import torch
+
+from service.core.artifacts import ArtifactStore
+from service.core.errors import ArtifactError, ConfigurationError, ModelUnavailableError, UnknownModelError
+from service.core.recommender import SimilarTracks
+from service.core.recommenders import KINDS
+from service.core.strategies import STRATEGIES
+from service.experiments.assignment import variant_of
+from service.experiments.config import Experiment, Variant, load_experiments
+from service.experiments.exposure import AssignedBy, ExposureLog
+from service.loading import ServedModel, load, scoring_thread
+from service.settings import Settings
+from service.telemetry import Metrics
+
+_log = logging.getLogger(__name__)
+
+
+class Assignment(NamedTuple):
+    """On whose word a model answers."""
+
+    experiment: Experiment | None
+    variant: Variant | None
+    assigned_by: AssignedBy
+
+
+class Plan(NamedTuple):
+    """Who answers a group, and why."""
+
+    model: ServedModel
+    strategy: str
+    assignment: Assignment
+    degraded: bool
+    """Whether the fallback stands in for another model."""
+
+
+_BY_REQUEST: Final = Assignment(None, None, "request")
+_BY_DEFAULT: Final = Assignment(None, None, "default")
+
+
+class Runtime:
+    """Loads every configured model and knows which of them answers."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Check every name that the settings mention; ConfigurationError for one that cannot work."""
+        self.settings = settings
+        self.metrics = Metrics()
+        self.models: dict[str, ServedModel] = {}
+        self.failures: dict[str, str] = {}
+        """Name of a model that could not be loaded, to what callers may know of it; the log says it all."""
+        self.draining = False
+        self._store = ArtifactStore(settings.models)
+        self.names = tuple(sorted({*settings.required_models, *self._store.names()}))
+        """Of all models that have to be there before the service is ready."""
+        self._device = _device(settings.device)
+        experiments = () if settings.experiments is None else load_experiments(settings.experiments)
+        self._check_names(experiments)
+        self.experiment = next((experiment for experiment in experiments if experiment.enabled), None)
+        self._routed = () if self.experiment is None else tuple({v.model for v in self.experiment.variants})
+
+    async def start(self) -> None:
+        """Open the exposure log and begin to load; `readiness` says when that is done."""
+        self.exposures = ExposureLog(self.settings.exposures, self.metrics.exposures_lost.inc)
+        self._loading = asyncio.create_task(self._load_all())
+
+    async def stop(self) -> None:
+        """Let go of everything; the exposures are written when this returns."""
+        self._loading.cancel()
+        await asyncio.gather(self._loading, return_exceptions=True)
+        for model in self.models.values():
+            await asyncio.to_thread(model.executor.shutdown)
+        await asyncio.to_thread(self.exposures.close)
+
+    def readiness(self) -> dict[str, str]:
+        """Return why the service is not ready, by what it waits for; empty when it is."""
+        if self.draining:
+            return {"service": "shutting down"}
+        return {name: self.failures.get(name, "loading") for name in self.names if name not in self.models}
+
+    def model(self, name: str) -> ServedModel:
+        """Return a model by name; ModelUnavailableError while it is not loaded, UnknownModelError for no such name."""
+        if name not in self.names:
+            raise UnknownModelError(f"there is no model of this name; there are: {', '.join(self.names)}")
+        if name not in self.models:
+            raise ModelUnavailableError(f"{name}: {self.failures.get(name, 'loading')}")
+        return self.models[name]
+
+    def knows_user(self, user_id: str) -> bool:
+        """Return whether a user is known to any model that the experiment can choose."""
+        return any(user_id in self.models[name].recommender.users for name in self._routed if name in self.models)
+
+    def plan(self, model: str | None, strategy: str | None, unit: str) -> Plan:
+        """Decide who answers: whom the request names, else the unit's variant, else the default model.
+
+        The fallback stands in for a model that is not loaded, unless the request itself named that model.
+        """
+        if model is not None:
+            served = self.model(model)
+            return Plan(served, strategy or served.recommender.default_strategy, _BY_REQUEST, degraded=False)
+        if strategy is not None:
+            return self._plan(self.settings.default_model, strategy, _BY_REQUEST)
+        if self.experiment is None:
+            return self._plan(self.settings.default_model, None, _BY_DEFAULT)
+        variant = variant_of(self.experiment, unit)
+        return self._plan(variant.model, variant.strategy, Assignment(self.experiment, variant, "experiment"))
+
+    def _plan(self, name: str, strategy: str | None, assignment: Assignment) -> Plan:
+        served = self.models.get(name)
+        if served is None:
+            return self.fallback(strategy, assignment)
+        return Plan(served, strategy or served.recommender.default_strategy, assignment, degraded=False)
+
+    def fallback(self, strategy: str | None, assignment: Assignment) -> Plan:
+        """Return a plan in which the fallback answers, with its own strategy unless the request named one.
+
+        ModelUnavailableError when the fallback is not there either.
+        """
+        served = self.model(self.settings.fallback_model)
+        if assignment.assigned_by == "experiment" or strategy is None:
+            strategy = served.recommender.default_strategy
+        return Plan(served, strategy, assignment, degraded=True)
+
+    def _check_names(self, experiments: Sequence[Experiment]) -> None:
+        """Refuse a name of a model or a strategy that is nowhere to be found."""
+        settings = self.settings
+        _check(settings.default_model, self.names, "SERVICE_DEFAULT_MODEL", "models")
+        _check(settings.fallback_model, self.names, "SERVICE_FALLBACK_MODEL", "models")
+        _check(settings.similar_model, self.names, "SERVICE_SIMILAR_MODEL", "models")
+        for experiment in experiments:
+            for variant in experiment.variants:
+                place = f"{settings.experiments}: variant {variant.name!r} of {experiment.name!r}"
+                _check(variant.model, self.names, place, "models")
+                _check(variant.strategy, sorted(STRATEGIES), place, "strategies")
+        self._check_similar()
+        folder = Path(settings.exposures).parent
+        if not folder.is_dir():
+            raise ConfigurationError(f"SERVICE_EXPOSURES: there is no folder {str(folder)!r}")
+
+    def _check_similar(self) -> None:
+        """Refuse a model of similar tracks whose kind has no such notion; one that cannot be read fails later."""
+        kinds = {}
+        for name in self.names:
+            with suppress(ArtifactError):
+                kinds[name] = self._store.manifest(name).kind
+        able = [name for name, kind in kinds.items() if kind in KINDS and issubclass(KINDS[kind], SimilarTracks)]
+        name = self.settings.similar_model
+        if name in kinds and name not in able:
+            raise ConfigurationError(
+                f"SERVICE_SIMILAR_MODEL: {name!r} is of kind {kinds[name]!r}, which knows no similar tracks; "
+                f"these models do: {', '.join(able)}"
+            )
+
+    async def _load_all(self) -> None:
+        """Load one model after another; one that fails leaves the others to answer."""
+        for name in self.names:
+            try:
+                model = await self._load(name)
+            except ArtifactError as error:
+                self.failures[name] = "its artifact cannot be used; the log says why"
+                _log.error("%s cannot be served: %s", name, error)
+            except Exception:  # noqa: BLE001 - whatever is wrong with one model, the process stays up for the others
+                self.failures[name] = "it cannot be loaded; the log says why"
+                _log.exception("%s cannot be served", name)
+            else:
+                self.models[name] = model
+                manifest = model.manifest
+                self.metrics.models.labels(name, manifest.version, manifest.algorithm, manifest.kind).set(1)
+                _log.info("%s %s is ready on %s", name, manifest.version, self._device)
+
+    async def _load(self, name: str) -> ServedModel:
+        executor = scoring_thread(name, self.settings.torch_threads)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            executor, load, self._store, name, self._device, executor, self.settings, self.metrics.batches
+        )
+
+
+def _check(name: str, choices: Sequence[str], place: str, what: str) -> None:
+    if name not in choices:
+        raise ConfigurationError(f"{place}: {name!r} is not among the {what}, which are {', '.join(choices)}")
+
+
+def _device(wanted: str) -> torch.device:
+    """Return the device to score on."""
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise ConfigurationError("SERVICE_DEVICE: 'cuda' is wanted, but there is none; choices are 'auto' and 'cpu'")
+    return torch.device("cuda" if available and wanted != "cpu" else "cpu")
