@@ -19,8 +19,11 @@ from service.core.errors import DataError
 EXACT: Final = 64
 """Ranks 1..EXACT are all kept, so sums over a user's own top list are exact up to this length."""
 
-_STEP: Final = 1.15
+_STEP: Final = 0.15
 """Growth of the later ranks."""
+
+_WIDEST: Final = 32
+"""No two kept ranks are further apart than this part of the catalogue."""
 
 LOW_QUANTILE: Final = 0.01
 """Scores below this quantile of a user's own scores have relevance 0."""
@@ -30,12 +33,12 @@ ARRAYS: Final = ("calibration_ranks", "calibration_scores")
 
 
 def calibration_ranks(tracks: int) -> NDArray[np.int32]:
-    """Return the ranks (1 = best, ascending) kept for a catalogue of so many tracks: about 110 for 20,000."""
+    """Return the ranks (1 = best, ascending) kept for a catalogue of so many tracks: about 130 for 20,000."""
     ranks = set(range(1, min(EXACT, tracks) + 1)) | {tracks, _low_rank(tracks)}
     rank = float(EXACT)
     while rank < tracks:
         ranks.add(int(rank))
-        rank *= _STEP
+        rank += min(rank * _STEP, tracks / _WIDEST)
     return np.array(sorted(ranks), dtype=np.int32)
 
 

@@ -22,12 +22,34 @@ class Ranking(NamedTuple):
 def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return values and columns, both (rows, min(k, columns)), of the k highest scores of each row, best first.
 
-    Exact. The k best columns lie in the k blocks with the highest maxima (a column of any other block has
-    k blocks before it that each hold something at least as good), so after one pass that takes the maxima only
-    k * `BLOCK` columns are ever sorted. `scores` is (rows, columns).
+    Exact, and of equal scores the lower column comes first, so a short list is the head of a long one. `scores` is
+    (rows, columns).
+    """
+    k = min(k, scores.shape[1])
+    values, found = _highest(scores, min(k + 1, scores.shape[1]))
+    last, next_best = values[:, k - 1], values[:, -1]
+    found = found[:, :k]
+    if values.shape[1] > k:
+        for row in ((last == next_best) & (last > -torch.inf)).nonzero()[:, 0].tolist():
+            found[row] = _lowest_columns(scores[row], last[row], k)
+    by_column = found.sort(dim=1).values
+    values, order = scores.gather(1, by_column).sort(dim=1, descending=True, stable=True)
+    return values, by_column.gather(1, order)
+
+
+def _lowest_columns(scores: Tensor, last: Tensor, k: int) -> Tensor:
+    """Return the k best columns of one row where more than k score at least `last`, the k-th best score."""
+    columns = (scores >= last).nonzero()[:, 0]
+    return columns[scores[columns].argsort(descending=True, stable=True)[:k]]
+
+
+def _highest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k highest scores of each row, best first, with any of the columns that tie.
+
+    The k best lie in the k blocks with the highest maxima (a column of any other block has k blocks before it that
+    each hold something at least as good), so after one pass for the maxima only k * `BLOCK` columns are sorted.
     """
     columns = scores.shape[1]
-    k = min(k, columns)
     blocks = columns // BLOCK
     if blocks < _DIRECT or k * 4 > blocks:
         values, found = torch.topk(scores, k, dim=1)

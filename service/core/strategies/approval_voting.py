@@ -19,4 +19,6 @@ def approval_voting(ballots: Ballots, k: int) -> Tensor:
     threshold = ballots.best_votes(APPROVED)[:, :, -1:]
     approvals = (ballots.votes >= threshold) & (ballots.votes > 0)
     shares = ballots.weights / ballots.weights.sum(dim=1, keepdim=True)
-    return ballots.rank_by(torch.bmm(shares[:, None, :], approvals + _TIE_BREAK * ballots.votes)[:, 0], k)
+    approval = torch.bmm(shares[:, None, :], approvals.to(shares.dtype))[:, 0].double()
+    relevance = torch.bmm(shares[:, None, :], ballots.votes)[:, 0].double()
+    return ballots.rank_by(approval + _TIE_BREAK * relevance, k)

@@ -12,5 +12,5 @@ def borda_count(ballots: Ballots, k: int) -> Tensor:
     rising = votes.sort(dim=2).values
     lower = torch.searchsorted(rising, votes)
     not_higher = torch.searchsorted(rising, votes, right=True)
-    points = (lower + not_higher).to(votes.dtype) / (2 * votes.shape[2])
+    points = (lower + not_higher).to(votes.dtype)  # twice the points, whole numbers, so that ties stay ties
     return ballots.rank_by(torch.bmm(ballots.weights[:, None, :], points)[:, 0], k)

@@ -50,6 +50,7 @@ def fair_share(ballots: Ballots, k: int) -> Tensor:
     sums = torch.bmm((ballots.weights * scale)[:, None, :], sharpened)[:, 0]
     if ballots.allowed is not None:
         sums.masked_fill_(~ballots.allowed, -torch.inf)
+    k = min(k, sums.shape[1])
     picks = _rank(sharpened, scale, sums, ballots.weights.numpy(force=True), k, _SHORTLIST + k)
     return torch.from_numpy(picks).to(sums.device)
 
@@ -60,7 +61,8 @@ def _rank(sharpened: Tensor, scale: Tensor, sums: Tensor, weights: Floats, k: in
     v is `sharpened` (groups, members, tracks) times `scale` (groups, members); `sums` is s, -inf for excluded tracks.
     """
     size = min(size, sums.shape[1])
-    best, rows = torch.topk(sums, size, dim=1)
+    rows = torch.topk(sums, size, dim=1, sorted=False).indices.sort(dim=1).values  # ties go to the lower row
+    best = sums.gather(1, rows)
     wide = rows[:, None, :].expand(-1, weights.shape[1], -1)
     listed = sharpened.gather(2, wide)
     values = (listed * scale[:, :, None]).numpy(force=True)
@@ -70,7 +72,7 @@ def _rank(sharpened: Tensor, scale: Tensor, sums: Tensor, weights: Floats, k: in
         return picks
     caps = (sharpened.scatter_(2, wide, 0).amax(dim=2) * scale).numpy(force=True)
     sharpened.scatter_(2, wide, listed)
-    bound = highest_gain(best[:, -1].numpy(force=True), caps, weights, shares)
+    bound = highest_gain(best.amin(dim=1).numpy(force=True), caps, weights, shares)
     doubtful = np.flatnonzero((won < bound - _ROUNDING).any(axis=1))
     if len(doubtful):
         again = torch.from_numpy(doubtful).to(sums.device)

@@ -6,10 +6,11 @@ from service.core.ballots import Ballots
 
 
 def least_misery(ballots: Ballots, k: int) -> Tensor:
-    """Rank by the minimum of relevance ** (weight / heaviest weight), so that a light member's no counts less.
+    """Rank by the minimum of 1 - w (1 - relevance), w = weight / heaviest weight: a light member's no counts less.
 
-    The exponent is Yager's weighted minimum (Yager, "Multiple objective decision-making using fuzzy sets", 1977).
+    The weighted minimum of fuzzy logic (Dubois & Prade, "Weighted minimum and maximum operations in fuzzy set
+    theory", 1986) with Reichenbach's implication, which is relevance itself for equal weights.
     """
-    exponents = ballots.weights / ballots.weights.amax(dim=1, keepdim=True)
-    votes = ballots.votes if bool((exponents == 1).all()) else ballots.votes ** exponents[:, :, None]
+    importance = (ballots.weights / ballots.weights.amax(dim=1, keepdim=True))[:, :, None]
+    votes = ballots.votes if bool((importance == 1).all()) else 1 - importance * (1 - ballots.votes)
     return ballots.rank_by(votes.amin(dim=1), k)

@@ -1,0 +1,47 @@
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.core.ranking import top_k
+from tests.core import slow
+
+
+def test_best_come_first() -> None:
+    values, rows = top_k(torch.tensor([[0.1, 0.9, 0.5]]), 2)
+
+    assert rows.tolist() == [[1, 2]]
+    assert values.tolist() == torch.tensor([[0.9, 0.5]]).tolist()
+
+
+def test_k_above_the_number_of_tracks_returns_them_all() -> None:
+    _, rows = top_k(torch.tensor([[0.1, 0.9]]), 5)
+
+    assert rows.tolist() == [[1, 0]]
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    columns=st.integers(1, 9000),
+    k=st.integers(1, 60),
+    distinct=st.sampled_from([3, 50, 100_000]),
+)
+def test_two_level_search_finds_what_sorting_finds(seed: int, columns: int, k: int, distinct: int) -> None:
+    # few distinct scores make ties across block borders likely
+    scores = np.random.default_rng(seed).integers(0, distinct, size=(2, columns)).astype(np.float32)
+
+    values, rows = top_k(torch.from_numpy(scores), k)
+
+    for line, value, row in zip(scores.tolist(), values.tolist(), rows.tolist(), strict=True):
+        assert value == [line[best] for best in slow.best_first(line, k)]
+        assert row == slow.best_first(line, k)
+
+
+def test_excluded_tracks_come_last() -> None:
+    scores = torch.full((1, 5000), -torch.inf)
+    scores[0, 4999] = -3.0
+
+    values, rows = top_k(scores, 2)
+
+    assert rows[0, 0] == 4999
+    assert values[0, 1] == -torch.inf

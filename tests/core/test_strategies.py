@@ -1,0 +1,219 @@
+"""Each strategy's promise on a world that can be solved by eye, and the laws that all of them keep."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.core.ballots import NONE
+from service.core.strategies import ON_SCORES, STRATEGIES
+from tests.core import slow
+from tests.core.worlds import ballots
+
+fair_share_module = sys.modules["service.core.strategies.fair_share"]  # the package exports the function by this name
+
+WORKED_EXAMPLES = {
+    # Ann and Bob, a column a track; d is for nobody unless said.
+    "average": ([[1.0, 0.8, 0.1, 0.0], [0.2, 0.7, 1.0, 0.0]], "bac"),  # .6, .75, .55
+    "least_misery": ([[1.0, 0.8, 0.1, 0.0], [0.2, 0.7, 1.0, 0.0]], "bac"),  # .2, .7, .1
+    "most_pleasure": ([[1.0, 0.8, 0.1, 0.0], [0.2, 0.7, 0.9, 0.0]], "acb"),  # 1, .8, .9
+    "borda_count": ([[1.0, 0.8, 0.1, 0.0], [0.2, 0.9, 0.7, 0.0]], "bac"),  # 3 + 1, 2 + 3, 1 + 2 points
+    "approval_voting": ([[1.0, 0.8, 0.1, 0.0], [0.0, 0.7, 1.0, 0.0]], "bca"),  # two votes for b and c, one for a
+    "round_robin": ([[1.0, 0.8, 0.1, 0.0], [0.9, 0.7, 0.8, 0.0]], "acb"),  # Ann a; Bob's a is gone, so c; Ann b
+    # The average is abc. Bob has one favourite, d, that is all of his ideal list; then Ann's from the top.
+    "fair_share": ([[1.0, 0.9, 0.8, 0.0], [0.0, 0.0, 0.0, 0.6]], "dab"),
+    # Only b is in both tops; of a (Ann's) and c (Bob's) seed 0 draws a first.
+    "shared_first": ([[9, 3, 0, 0], [0, 2, 5, 0]], "bac"),
+}
+
+ORDER_OF_MEMBERS_MATTERS = {"round_robin"}
+"""Who comes first picks first."""
+
+MEMBERS_ARE_INTERCHANGEABLE_WITH_WEIGHT = {"average", "approval_voting", "borda_count", "fair_share"}
+"""Two members of one mind count as one of weight 2."""
+
+TRACKS = 40
+
+
+def letters(rows: torch.Tensor) -> str:
+    return "".join("-" if row == NONE else "abcdefgh"[row] for row in rows[0].tolist())
+
+
+def random_votes(seed: int, members: int, tracks: int = TRACKS) -> list[list[float]]:
+    """Relevance without ties, so that no law is at the mercy of rounding."""
+    random = np.random.default_rng(seed)
+    return random.uniform(size=(members, tracks)).tolist()
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_worked_example(name: str) -> None:
+    votes, expected = WORKED_EXAMPLES[name]
+
+    assert letters(STRATEGIES[name](ballots(votes), 3)) == expected
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+@given(seed=st.integers(0, 10**6), members=st.integers(1, 6), k=st.integers(1, TRACKS))
+def test_a_short_list_is_the_head_of_a_long_one(name: str, seed: int, members: int, k: int) -> None:
+    votes = random_votes(seed, members)
+
+    whole = STRATEGIES[name](ballots(votes, seed=seed), TRACKS)[0].tolist()
+    head = STRATEGIES[name](ballots(votes, seed=seed), k)[0].tolist()
+
+    assert head == whole[:k]
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+@given(seed=st.integers(0, 10**6), excluded=st.sets(st.integers(0, TRACKS - 1), max_size=TRACKS))
+def test_excluded_tracks_never_appear_and_no_track_appears_twice(name: str, seed: int, excluded: set[int]) -> None:
+    named = STRATEGIES[name](ballots(random_votes(seed, 3), excluded=sorted(excluded)), TRACKS)[0]
+
+    rows = [row for row in named.tolist() if row != NONE]
+    assert not excluded & set(rows)
+    assert len(rows) == len(set(rows)) <= TRACKS - len(excluded)
+    if name not in {"shared_first", "round_robin"}:  # these name only what somebody likes
+        assert len(rows) == TRACKS - len(excluded)
+
+
+@pytest.mark.parametrize("name", sorted(set(STRATEGIES) - ORDER_OF_MEMBERS_MATTERS))
+@given(seed=st.integers(0, 10**6), members=st.integers(2, 6), data=st.data())
+def test_the_order_of_the_members_is_of_no_account(name: str, seed: int, members: int, data: st.DataObject) -> None:
+    votes = np.round(np.multiply(random_votes(seed, members), 2**16)).tolist()  # and so are sums of these
+    votes = votes if name in ON_SCORES else np.divide(votes, 2**16).tolist()
+    order = data.draw(st.permutations(range(members)))
+    weights = [1.0, 2.0, 0.5, 1.5, 3.0, 0.75][:members]  # sums of these are exact in any order
+
+    straight = STRATEGIES[name](ballots(votes, weights), 10)
+    shuffled = STRATEGIES[name](ballots([votes[m] for m in order], [weights[m] for m in order]), 10)
+
+    assert straight.tolist() == shuffled.tolist()
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+@given(seed=st.integers(0, 10**6), factor=st.sampled_from([0.25, 2.0, 8.0]))
+def test_only_the_proportions_of_weights_matter(name: str, seed: int, factor: float) -> None:
+    votes, weights = random_votes(seed, 3), [1.0, 2.0, 0.5]
+
+    once = STRATEGIES[name](ballots(votes, weights), 10)
+    scaled = STRATEGIES[name](ballots(votes, [weight * factor for weight in weights]), 10)
+
+    assert once.tolist() == scaled.tolist()
+
+
+@pytest.mark.parametrize("name", sorted(MEMBERS_ARE_INTERCHANGEABLE_WITH_WEIGHT))
+@given(seed=st.integers(0, 10**6))
+def test_two_members_of_one_mind_count_as_one_of_weight_two(name: str, seed: int) -> None:
+    ann, bob = random_votes(seed, 2)
+
+    twins = STRATEGIES[name](ballots([ann, ann, bob]), 10)
+    heavy = STRATEGIES[name](ballots([ann, bob], [2.0, 1.0]), 10)
+
+    assert twins.tolist() == heavy.tolist()
+
+
+@pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {"shared_first"}))
+@given(seed=st.integers(0, 10**6))
+def test_a_group_of_one_gets_their_own_ranking(name: str, seed: int) -> None:
+    votes = random_votes(seed, 1)
+
+    assert STRATEGIES[name](ballots(votes), 5)[0].tolist() == slow.best_first(votes[0], 5)
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_a_very_light_member_has_next_to_no_say(name: str) -> None:
+    #        a    b    c    d
+    ann = [0.9, 0.6, 0.0, 0.0]
+    bob = [0.0, 0.0, 0.8, 0.9]
+
+    assert letters(STRATEGIES[name](ballots([ann, bob], [1.0, 1e-3]), 2)) == "ab"
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    members=st.integers(1, 6),
+    tracks=st.sampled_from([5, 300, 900]),
+    shape=st.sampled_from([0.3, 1.0, 4.0]),
+    weighted=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_fair_share_is_the_exhaustive_greedy_list(
+    seed: int, members: int, tracks: int, shape: float, weighted: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    votes = (random.uniform(size=(members, tracks)).astype(np.float32) ** np.float32(shape)).tolist()
+    weights = random.uniform(0.2, 3, size=members).astype(np.float32).tolist() if weighted else [1.0] * members
+
+    fast = STRATEGIES["fair_share"](ballots(votes, weights), 30)[0].tolist()
+
+    exhaustive = slow.fair_share(votes, weights, 30)
+    assert slow.welfare(votes, weights, fast) == pytest.approx(slow.welfare(votes, weights, exhaustive), rel=1e-5)
+    assert sum(a == b for a, b in zip(fast, exhaustive, strict=True)) >= min(30, tracks) - 2  # a near-tie may swap
+
+
+@given(seed=st.integers(0, 10**6), heavier=st.floats(1.1, 5))
+def test_a_members_weight_never_lowers_their_share(seed: int, heavier: float) -> None:
+    votes = random_votes(seed, 3)
+
+    before = slow.shares(votes, STRATEGIES["fair_share"](ballots(votes), 10)[0].tolist())
+    after = slow.shares(votes, STRATEGIES["fair_share"](ballots(votes, [heavier, 1.0, 1.0]), 10)[0].tolist())
+
+    assert after[0] >= before[0] - 1e-6
+
+
+@given(seed=st.integers(0, 10**6))
+def test_no_track_off_the_shortlist_gains_more_than_the_bound(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    weights = random.uniform(0.1, 3, size=(1, 4)).astype(np.float32)
+    values = (random.uniform(0, 0.2, size=(4, 200)) ** 2).astype(np.float32)
+    shares = random.uniform(0, 1, size=(1, 3, 4)).astype(np.float32) ** 4
+
+    tau = (weights @ values).max(axis=1)
+    bound = fair_share_module.highest_gain(tau, values.max(axis=1)[None], weights, shares)
+
+    base = shares[0][:, :, None] + fair_share_module.OFFSET
+    gains = (weights[0][None, :, None] * np.log1p(values[None] / base)).sum(axis=1)
+    assert (gains.max(axis=1) <= bound[0] + 1e-5).all()
+
+
+def test_turns_follow_the_weights() -> None:
+    #          a    b    c    d    e    f
+    ann = [1.0, 0.9, 0.8, 0.7, 0.0, 0.0]
+    bob = [0.0, 0.0, 0.0, 0.0, 1.0, 0.9]
+
+    assert letters(STRATEGIES["round_robin"](ballots([ann, bob], [2.0, 1.0]), 6)) == "aebcfd"
+
+
+def test_the_same_seed_draws_the_same_list_and_another_seed_another() -> None:
+    votes = [[1.0] * TRACKS]
+
+    lists = [STRATEGIES["shared_first"](ballots(votes, seed=seed), 10).tolist() for seed in (1, 1, 2)]
+
+    assert lists[0] == lists[1] != lists[2]
+
+
+def test_shared_tracks_with_equal_support_go_by_total_score() -> None:
+    votes = [[1, 5, 2], [1, 1, 9]]  # totals 2, 6, 11
+
+    assert letters(STRATEGIES["shared_first"](ballots(votes), 3)) == "cba"
+
+
+def test_only_scores_above_zero_reach_the_pool() -> None:
+    assert letters(STRATEGIES["shared_first"](ballots([[0, 4, 0]]), 3)) == "b--"
+
+
+def test_strategies_on_scores_are_registered() -> None:
+    assert set(STRATEGIES) >= ON_SCORES
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+@given(seed=st.integers(0, 10**6), k=st.integers(1, TRACKS))
+def test_equal_scores_do_not_make_a_short_list_differ_from_the_head_of_a_long_one(name: str, seed: int, k: int) -> None:
+    votes = (np.random.default_rng(seed).integers(0, 4, size=(3, TRACKS)) / 4).tolist()
+
+    whole = STRATEGIES[name](ballots(votes, seed=seed), TRACKS)[0].tolist()
+    head = STRATEGIES[name](ballots(votes, seed=seed), k)[0].tolist()
+
+    assert head == whole[:k]

@@ -1,0 +1,129 @@
+"""Small worlds that a reader can solve by eye."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from service.core.artifacts import ArtifactStore, DataFingerprint, Manifest, new_version
+from service.core.ballots import Ballots
+from service.core.calibration import Calibration
+from service.core.catalogue import TrackInfo
+from service.core.recommender import Recommender
+from service.core.recommenders import recommender_of
+from service.core.recommenders.factors import measure_calibration
+
+FOLD_IN = {"unobserved_weight": 0.1, "liked_confidence": 1.0, "regularization": 0.01}
+
+
+def ballots(
+    votes: Sequence[Sequence[float]],
+    weights: Sequence[float] | None = None,
+    *,
+    excluded: Sequence[int] = (),
+    seed: int = 0,
+) -> Ballots:
+    """One group: a line of votes a member, a column a track."""
+    table = torch.tensor([votes], dtype=torch.float32)
+    allowed = None
+    if excluded:
+        allowed = torch.ones(1, table.shape[2], dtype=torch.bool)
+        allowed[0, list(excluded)] = False
+    member_weights = torch.tensor([weights or [1.0] * len(votes)], dtype=torch.float32)
+    return Ballots(table, member_weights, Calibration.measure(table[0]), allowed, (seed,))
+
+
+def history_arrays(plays: Mapping[str, Mapping[str, float]], tracks: Sequence[str]) -> dict[str, NDArray[np.generic]]:
+    """The three arrays of a history from {user: {track: score}}."""
+    rows = [sorted((tracks.index(track), score) for track, score in heard.items()) for heard in plays.values()]
+    return {
+        "history_indptr": np.cumsum([0, *map(len, rows)]).astype(np.int64),
+        "history_rows": np.array([row for line in rows for row, _ in line], dtype=np.int32),
+        "history_scores": np.array([score for line in rows for _, score in line], dtype=np.float32),
+    }
+
+
+def dense(plays: Mapping[str, Mapping[str, float]], tracks: Sequence[str]) -> torch.Tensor:
+    """The same as a table, (users, tracks)."""
+    return torch.tensor([[heard.get(track, 0.0) for track in tracks] for heard in plays.values()])
+
+
+def manifest(name: str, kind: str, *, users: int, tracks: int, **changes: object) -> Manifest:
+    """A manifest for a model that nobody trained."""
+    return Manifest.model_validate(
+        {
+            "name": name,
+            "version": new_version(),
+            "algorithm": name,
+            "kind": kind,
+            "created_at": datetime.now(UTC),
+            "data": DataFingerprint(sha256="0" * 64, users=users, tracks=tracks, pairs=0),
+            "sha256": {},
+            **changes,
+        }
+    )
+
+
+def publish_counts(
+    root: Path, plays: Mapping[str, Mapping[str, float]], tracks: Sequence[str], name: str = "basic"
+) -> Manifest:
+    """Publish a model of kind top_tracks."""
+    calibration = Calibration.measure(dense(plays, tracks))
+    arrays = history_arrays(plays, tracks) | calibration_arrays(calibration)
+    return ArtifactStore(root).publish(
+        manifest(name, "top_tracks", users=len(plays), tracks=len(tracks)),
+        arrays,
+        list(plays),
+        list(tracks),
+        [TrackInfo(title=f"Song {track}", artist=f"Band {track[0]}") for track in tracks],
+    )
+
+
+def publish_factors(
+    root: Path,
+    user_factors: Mapping[str, Sequence[float]],
+    item_factors: Mapping[str, Sequence[float]],
+    plays: Mapping[str, Mapping[str, float]] | None = None,
+    *,
+    name: str = "wmf",
+    similarity: str = "dot",
+) -> Manifest:
+    """Publish a model of kind factors."""
+    users, tracks = list(user_factors), list(item_factors)
+    x = torch.tensor(list(user_factors.values()), dtype=torch.float32)
+    y = torch.tensor(list(item_factors.values()), dtype=torch.float32)
+    heard = {user: (plays or {}).get(user, {}) for user in users}
+    arrays = (
+        {"user_factors": x.numpy(), "item_factors": y.numpy()}
+        | history_arrays(heard, tracks)
+        | calibration_arrays(measure_calibration(x, y))
+    )
+    return ArtifactStore(root).publish(
+        manifest(
+            name,
+            "factors",
+            users=len(users),
+            tracks=len(tracks),
+            scoring={"similarity": similarity, "fold_in": FOLD_IN},
+        ),
+        arrays,
+        users,
+        tracks,
+        [TrackInfo(title=f"Song {track}", artist=f"Band {track[0]}") for track in tracks],
+    )
+
+
+def calibration_arrays(calibration: Calibration) -> dict[str, NDArray[np.generic]]:
+    """The two arrays of a calibration."""
+    return {
+        "calibration_ranks": calibration.ranks.numpy().astype(np.int32),
+        "calibration_scores": calibration.scores.numpy(),
+    }
+
+
+def load(root: Path, name: str) -> Recommender:
+    """Load a model from its files."""
+    return recommender_of(ArtifactStore(root).load(name))
