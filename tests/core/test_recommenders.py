@@ -1,0 +1,85 @@
+"""What every kind of scoring promises, and how tracks compare."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from service.core.recommender import Recommender
+from service.core.recommenders import KINDS
+from service.core.recommenders.factors import Factors
+from service.core.strategies import STRATEGIES
+from tests.core import worlds
+
+PLAYS = {"ann": {"a": 3.0, "b": 1.0}, "bob": {"c": 2.0}, "cat": {"a": 1.0, "d": 0.0}}
+SONGS = ["a", "b", "c", "d"]
+
+
+@pytest.fixture(params=sorted(KINDS))
+def model(request: pytest.FixtureRequest, tmp_path: Path) -> Recommender:
+    if request.param == "top_tracks":
+        worlds.publish_counts(tmp_path, PLAYS, SONGS, name="any")
+    else:
+        x = {"ann": [1.0, 0.1], "bob": [0.1, 1.0], "cat": [0.9, 0.2]}
+        y = {"a": [1.0, 0.0], "b": [0.6, 0.1], "c": [0.1, 1.0], "d": [0.0, 0.5]}
+        worlds.publish_factors(tmp_path, x, y, PLAYS, name="any")
+    return worlds.load(tmp_path, "any")
+
+
+def test_scores_have_a_row_a_listener_and_a_column_a_track(model: Recommender) -> None:
+    scores = model.score(model.user_vectors(torch.tensor([2, 0])))
+
+    assert scores.shape == (2, 4)
+    assert torch.isfinite(scores).all()
+
+
+def test_each_user_scores_their_favourite_highest(model: Recommender) -> None:
+    scores = model.score(model.user_vectors(torch.tensor([0, 1])))
+
+    assert scores.argmax(dim=1).tolist() == [0, 2]
+
+
+def test_a_guest_scores_what_they_like_highest(model: Recommender) -> None:
+    scores = model.score(model.fold_in([torch.tensor([2]), torch.tensor([0])]))
+
+    assert scores.argmax(dim=1).tolist() == [2, 0]
+
+
+def test_scoring_leaves_the_stored_vectors_alone(model: Recommender) -> None:
+    rows = torch.tensor([0, 1])
+    before = model.user_vectors(rows).clone()
+
+    model.score(model.user_vectors(rows)).fill_(7)
+
+    assert torch.equal(model.user_vectors(rows), before)
+
+
+def test_the_calibration_is_that_of_the_scores(model: Recommender) -> None:
+    scores = model.score(model.user_vectors(torch.tensor([0, 1, 2])))
+
+    assert torch.allclose(model.calibration.scores, scores.sort(dim=1, descending=True).values)
+
+
+def test_the_strategy_of_choice_exists(model: Recommender) -> None:
+    assert model.default_strategy in STRATEGIES
+
+
+def similar(root: Path, similarity: str) -> list[str]:
+    # near b points the same way as a but is short; far c is long and points half elsewhere
+    y = {"a": [1.0, 0.0], "b": [0.3, 0.0], "c": [2.0, 2.0], "d": [0.0, 1.0]}
+    worlds.publish_factors(root, {"ann": [1.0, 0.0]}, y, similarity=similarity)
+    model = worlds.load(root, "wmf")
+    assert isinstance(model, Factors)
+    return [SONGS[row] for row in model.similar(0, 100).rows.tolist()]
+
+
+def test_long_tracks_win_by_dot_product(tmp_path: Path) -> None:
+    assert similar(tmp_path, "dot") == ["c", "b", "d"]  # 2, .3, 0
+
+
+def test_the_same_direction_wins_by_cosine(tmp_path: Path) -> None:
+    assert similar(tmp_path, "cosine") == ["b", "c", "d"]  # 1, .71, 0
+
+
+def test_a_track_is_not_similar_to_itself(tmp_path: Path) -> None:
+    assert "a" not in similar(tmp_path, "dot")
