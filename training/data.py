@@ -12,10 +12,12 @@ from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from service.core.catalogue import TrackInfo
 from service.core.errors import DataError
 from service.core.ids import UNKNOWN, IdIndex
 
@@ -40,9 +42,7 @@ class Pairs(NamedTuple):
 
     def where(self, keep: NDArray[np.bool_]) -> Self:
         """Return the pairs that a mask (pairs,) keeps."""
-        return self._replace(
-            user_rows=self.user_rows[keep], track_rows=self.track_rows[keep], scores=self.scores[keep]
-        )
+        return self._replace(user_rows=self.user_rows[keep], track_rows=self.track_rows[keep], scores=self.scores[keep])
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +69,8 @@ class PreparedData:
     interactions: Interactions
     validation: Pairs
     test: Pairs
-    catalogue: pd.DataFrame
-    """The columns of tracks.parquet without track_id, one row per track in row order; null where unknown."""
+    catalogue: list[TrackInfo]
+    """What tracks.parquet knows about each track, in row order."""
     fingerprint: str
     """sha256 of train.parquet: equal fingerprints mean equal training data."""
 
@@ -93,7 +93,7 @@ def load(folder: Path) -> PreparedData:
 def read_split(folder: Path, split: Split) -> pd.DataFrame:
     """Return user_id, track_id and score of one split, every row of it."""
     path = folder / f"{split}.parquet"
-    pairs = read_parquet(path, PAIR_COLUMNS)
+    pairs: pd.DataFrame = read_table(path, PAIR_COLUMNS).to_pandas()
     if bool(pairs.isna().to_numpy().any()):
         raise DataError(f"{path} has a pair without user, track or score; prepare the data again")
     if not bool(np.isfinite(pairs["score"]).all()) or bool((pairs["score"] < 0).any()):
@@ -101,17 +101,14 @@ def read_split(folder: Path, split: Split) -> pd.DataFrame:
     return pairs
 
 
-def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Return a file of the prepared folder, all of its columns or some."""
     if not path.is_file():
         raise DataError(f"{path} is missing; make it with `python -m training prepare --out {path.parent}`")
     try:
-        frame: pd.DataFrame = pq.read_table(path, columns=columns).to_pandas()
+        return pq.read_table(path, columns=columns)
     except (OSError, ValueError) as error:  # pyarrow's own errors are subclasses of these
-        raise DataError(
-            f"{path} cannot be read as Parquet with {columns or 'its columns'}: {error}"
-        ) from error
-    return frame
+        raise DataError(f"{path} cannot be read as Parquet ({columns=}): {error}") from error
 
 
 def interactions_of(pairs: pd.DataFrame) -> Interactions:
@@ -121,9 +118,7 @@ def interactions_of(pairs: pd.DataFrame) -> Interactions:
     scores = pairs["score"].to_numpy(dtype=np.float32)
     matrix = csr_array((scores, (user_rows, track_rows)), shape=(len(users), len(tracks)))
     if matrix.nnz != len(pairs):
-        raise DataError(
-            "the training split names a (user, track) pair more than once; prepare the data again"
-        )
+        raise DataError("the training split names a (user, track) pair more than once; prepare the data again")
     matrix.sort_indices()
     return Interactions(IdIndex(users.tolist()), IdIndex(tracks.tolist()), matrix)
 
@@ -137,7 +132,8 @@ def pairs_of(pairs: pd.DataFrame, interactions: Interactions) -> Pairs:
     )
 
 
-def read_catalogue(folder: Path, tracks: IdIndex) -> pd.DataFrame:
+def read_catalogue(folder: Path, tracks: IdIndex) -> list[TrackInfo]:
     """Return what tracks.parquet knows about each track, in row order."""
-    catalogue = read_parquet(folder / "tracks.parquet").set_index("track_id")
-    return catalogue.reindex(pd.Index(tracks.ids, name="track_id")).reset_index(drop=True)
+    rows = read_table(folder / "tracks.parquet").to_pylist()
+    known = {row["track_id"]: TrackInfo.model_validate(row) for row in rows}
+    return [known.get(track_id, TrackInfo()) for track_id in tracks]

@@ -1,6 +1,11 @@
 """The registry of algorithms: one file each, one line here."""
 
-from training.models.algorithm import Algorithm
+from typing import Final
 
-ALGORITHMS: dict[str, type[Algorithm]] = {}
+from training.models.algorithm import Algorithm
+from training.models.basic import Basic
+
+ALGORITHMS: Final[dict[str, type[Algorithm]]] = {
+    "basic": Basic,
+}
 """Every algorithm by the name that `python -m training train` knows it by."""

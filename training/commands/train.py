@@ -1,0 +1,128 @@
+"""`python -m training train`: fit a model to prepared data and publish it."""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Final
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as ProgressBar
+
+from service.core.artifacts import ArtifactStore, Manifest
+from service.core.errors import ConfigurationError
+from training.data import PreparedData, load
+from training.models import ALGORITHMS
+from training.models.algorithm import DEFAULT_PRESET, Fitted, Progress
+from training.publishing import Training, publish
+
+ALL: Final = "all"
+SHORTCUTS: Final = ("dim", "epochs", "solver")
+"""Parameters with an option of their own beside `--set`."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `train`."""
+    parser.add_argument("model", metavar="MODEL", choices=[*ALGORITHMS, ALL], help=f"{', '.join(ALGORITHMS)} or {ALL}")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="what `prepare` wrote")
+    parser.add_argument("--models", type=Path, default=Path("model_files"), metavar="DIR")
+    parser.add_argument("--name", help="what the model is served as (default: MODEL)")
+    parser.add_argument("--preset", default=DEFAULT_PRESET, help="original or default")
+    for shortcut in SHORTCUTS:
+        parser.add_argument(f"--{shortcut}", help=f"the same as --set {shortcut}=…")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one parameter of the preset")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same model")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train one model, or each with its own defaults, and say how good it became."""
+    trainings = planned(args)
+    data = load(args.data)
+    store = ArtifactStore(args.models)
+    for training in trainings:
+        fitted, seconds = fit(training, data)
+        manifest = publish(store, args.name or training.algorithm_name, fitted, training, seconds, data)
+        print(summary(manifest, store))
+    return 0
+
+
+def planned(args: argparse.Namespace) -> list[Training]:
+    """Return what the options ask for; whatever is wrong with them is found before any work."""
+    overrides = overrides_of(args)
+    if args.model == ALL and (args.name or overrides):
+        raise ConfigurationError(f"{ALL} trains every model with its own parameters: leave --name and --set out")
+    return [
+        Training(
+            algorithm_name=name,
+            algorithm=ALGORITHMS[name].preset(args.preset, overrides),
+            preset=args.preset,
+            seed=args.seed,
+            device=device(args.device),
+        )
+        for name in (ALGORITHMS if args.model == ALL else [args.model])
+    ]
+
+
+def overrides_of(args: argparse.Namespace) -> dict[str, str]:
+    """Return the parameters given one by one, as text."""
+    overrides = {name: text for name in SHORTCUTS if (text := getattr(args, name)) is not None}
+    for assignment in args.set:
+        key, equals, text = assignment.partition("=")
+        if not (key and equals):
+            raise ConfigurationError(f"--set {assignment!r} is not KEY=VALUE, as in --set dim=128")
+        overrides[key] = text
+    return overrides
+
+
+def device(name: str) -> str:
+    """Return the device to train on; `auto` takes CUDA where it is there."""
+    has_cuda = torch.cuda.is_available()
+    if name == "cuda" and not has_cuda:
+        raise ConfigurationError("--device cuda: this torch finds no CUDA device; use --device cpu or auto")
+    if name == "auto":
+        return "cuda" if has_cuda else "cpu"
+    return name
+
+
+def fit(training: Training, data: PreparedData) -> tuple[Fitted, float]:
+    """Return the fitted model and the seconds it took."""
+    started = perf_counter()
+    with progress_bar(training.algorithm_name) as progress:
+        fitted = training.algorithm.fit(data, seed=training.seed, device=training.device, progress=progress)
+    return fitted, perf_counter() - started
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Progress]:
+    """Yield what draws a bar on stderr, so that stdout stays clean."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with ProgressBar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None, note="")
+
+        def show(done: int, total: int, note: str = "") -> None:
+            bar.update(task, completed=done, total=total, note=note)
+
+        yield show
+
+
+def summary(manifest: Manifest, store: ArtifactStore) -> str:
+    """Return one line: what was published, where, and its figures on validation data."""
+    metrics = manifest.metrics
+    figures = [
+        f"{name} {metrics[key]:.4f}"
+        for name in ("ndcg@10", "recall@10", "map@10")
+        if (key := f"validation_{name}") in metrics
+    ]
+    judged = ", ".join(figures) or "no validation pairs to judge it on"
+    path = store.root / manifest.name / manifest.version
+    return f"{path}: {metrics['training_seconds']:.1f} s, {judged}"
