@@ -47,6 +47,8 @@ def fair_share(ballots: Ballots, k: int) -> Tensor:
     ideal = ballots.best_votes(REFERENCE_LENGTH).pow(SHARPNESS).sum(dim=2)
     scale = 1 / ideal.clamp(min=torch.finfo(ideal.dtype).tiny)
     sharpened = ballots.votes.pow(SHARPNESS)
+    if ballots.allowed is not None:  # an ideal of what is left says nothing about what is not, and may be 0
+        sharpened.masked_fill_(~ballots.allowed[:, None, :], 0)
     sums = torch.bmm((ballots.weights * scale)[:, None, :], sharpened)[:, 0]
     if ballots.allowed is not None:
         sums.masked_fill_(~ballots.allowed, -torch.inf)
