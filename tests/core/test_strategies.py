@@ -78,6 +78,12 @@ def test_excluded_tracks_never_appear_and_no_track_appears_twice(name: str, seed
         assert len(rows) == TRACKS - len(excluded)
 
 
+def test_a_member_whose_favourites_are_all_excluded_spoils_nothing() -> None:
+    votes = [[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.5, 1.0]]
+
+    assert letters(STRATEGIES["fair_share"](ballots(votes, excluded=[0, 1]), 2)) == "dc"
+
+
 @pytest.mark.parametrize("name", sorted(set(STRATEGIES) - ORDER_OF_MEMBERS_MATTERS))
 @given(seed=st.integers(0, 10**6), members=st.integers(2, 6), data=st.data())
 def test_the_order_of_the_members_is_of_no_account(name: str, seed: int, members: int, data: st.DataObject) -> None:
