@@ -36,7 +36,7 @@ bench: .venv/training .venv/benchmark  ## print ratios and write benchmarks/resu
 	python -m benchmarks
 
 clean:  ## forget the sample data and all models of it, not the environment
-	rm -rf $(DATA) $(filter-out $(MODELS)/README.md,$(wildcard $(MODELS)/*))
+	rm -rf $(DATA) $(MODELS)/.sample-models $(filter-out $(MODELS)/README.md,$(wildcard $(MODELS)/*))
 
 # The environment, then one stamp for each extra of pyproject.toml: a target installs what it needs and no more.
 
