@@ -49,9 +49,10 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _lowest_columns(scores: Tensor, last: Tensor, k: int) -> Tensor:
-    """Return the k best columns of one row where more than k score at least `last`, the k-th best score."""
-    columns = (scores >= last).nonzero()[:, 0]
-    return columns[scores[columns].argsort(descending=True, stable=True)[:k]]
+    """Return k columns of one row, in no order: all better than `last`, the k-th best score, then its lowest equals."""
+    better = (scores > last).nonzero()[:, 0]
+    equal = (scores == last).nonzero()[:, 0]
+    return torch.cat([better, equal[: k - len(better)]])
 
 
 def _highest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
