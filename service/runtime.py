@@ -64,12 +64,18 @@ class Runtime:
         experiments = () if settings.experiments is None else load_experiments(settings.experiments)
         self._check_names(experiments)
         self.experiment = next((experiment for experiment in experiments if experiment.enabled), None)
-        self._routed = () if self.experiment is None else tuple({v.model for v in self.experiment.variants})
+        self._routed = {settings.default_model, settings.fallback_model}
+        if self.experiment is not None:
+            self._routed = {variant.model for variant in self.experiment.variants}
 
     async def start(self) -> None:
         """Open the exposure log and begin to load; `readiness` says when that is done."""
         self.exposures = ExposureLog(self.settings.exposures, self.metrics.exposures_lost.inc)
         self._loading = asyncio.create_task(self._load_all())
+
+    async def loaded(self) -> None:
+        """Return when every model is loaded or has failed."""
+        await self._loading
 
     async def stop(self) -> None:
         """Let go of everything; the exposures are written when this returns."""
@@ -94,8 +100,20 @@ class Runtime:
         return self.models[name]
 
     def knows_user(self, user_id: str) -> bool:
-        """Return whether a user is known to any model that the experiment can choose."""
+        """Return whether a user is known to any loaded model that a group can be routed to."""
         return any(user_id in self.models[name].recommender.users for name in self._routed if name in self.models)
+
+    def roles(self, name: str) -> list[str]:
+        """Return what the settings and the experiment use a model for."""
+        settings = self.settings
+        roles = {
+            "default": settings.default_model,
+            "fallback": settings.fallback_model,
+            "similar": settings.similar_model,
+        }
+        if self.experiment is not None:
+            roles |= {f"variant:{variant.name}": variant.model for variant in self.experiment.variants}
+        return [role for role, model in roles.items() if model == name]
 
     def plan(self, model: str | None, strategy: str | None, unit: str) -> Plan:
         """Decide who answers: whom the request names, else the unit's variant, else the default model.
@@ -115,18 +133,16 @@ class Runtime:
     def _plan(self, name: str, strategy: str | None, assignment: Assignment) -> Plan:
         served = self.models.get(name)
         if served is None:
-            return self.fallback(strategy, assignment)
+            return self.fallback(strategy if assignment.variant is None else None, assignment)
         return Plan(served, strategy or served.recommender.default_strategy, assignment, degraded=False)
 
     def fallback(self, strategy: str | None, assignment: Assignment) -> Plan:
-        """Return a plan in which the fallback answers, with its own strategy unless the request named one.
+        """Return a plan in which the fallback answers, with its own strategy unless the request names one.
 
         ModelUnavailableError when the fallback is not there either.
         """
         served = self.model(self.settings.fallback_model)
-        if assignment.assigned_by == "experiment" or strategy is None:
-            strategy = served.recommender.default_strategy
-        return Plan(served, strategy, assignment, degraded=True)
+        return Plan(served, strategy or served.recommender.default_strategy, assignment, degraded=True)
 
     def _check_names(self, experiments: Sequence[Experiment]) -> None:
         """Refuse a name of a model or a strategy that is nowhere to be found."""

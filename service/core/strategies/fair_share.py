@@ -27,13 +27,13 @@ REFERENCE_LENGTH: Final = 30
 SHARPNESS: Final = 3
 OFFSET: Final = 0.5 / REFERENCE_LENGTH
 
-_SHORTLIST: Final = 192
+_SHORTLIST: Final = 128
 """Tracks in the first race beside those that are asked for."""
 
 _LONGER: Final = 6
 """How much longer the list is each time it proves too short."""
 
-_WATER_FILLING: Final = 4
+_WATER_FILLING: Final = 3
 """Steps towards the best multiplier of a bound."""
 
 _ROUNDING: Final = 1e-5
@@ -93,15 +93,14 @@ def race(
     groups = np.arange(len(values))
     base = np.full(weights.shape, OFFSET, dtype=values.dtype)
     barred = np.where(closed, -np.inf, 0.0).astype(values.dtype)
-    exponents = weights[:, :, None]
+    by_weight = weights[:, None, :]
     places = np.empty((len(values), k), dtype=np.int64)
     won = np.empty((len(values), k), dtype=values.dtype)
     shares = np.empty((len(values), k, weights.shape[1]), dtype=values.dtype)
     for step in range(k):
         welfare = base[:, :, None] + values
         np.log(welfare, out=welfare)
-        welfare *= exponents
-        total = welfare.sum(axis=1)
+        total = np.matmul(by_weight, welfare)[:, 0]
         total += barred
         winner = total.argmax(axis=1)
         shares[:, step] = base
@@ -111,7 +110,7 @@ def race(
         base += values[groups, :, winner]
     empty = won == -np.inf
     places[empty] = NONE
-    won -= (np.log(shares) * weights[:, None, :]).sum(axis=2)
+    won -= np.matmul(np.log(shares), weights[:, :, None])[:, :, 0]
     won[empty] = np.inf  # nothing could do better where nothing is left
     return places, won, shares - OFFSET
 
@@ -124,17 +123,20 @@ def highest_gain(tau: Floats, caps: Floats, weights: Floats, shares: Floats) -> 
     at most m tau + sum_u w_u max_v (log(1 + v / a_u) - m v) by Lagrangian duality, where the best v is 1 / m - a_u
     clipped to 0..cap. A few steps of water-filling find a good multiplier; any would be right.
     """
-    base = shares + OFFSET
-    wide, high = np.broadcast_to(weights[:, None, :], base.shape), caps[:, None, :]
+
+    def total(per_member: Floats) -> Floats:
+        summed: Floats = np.matmul(per_member, weights[:, :, None])[:, :, 0]
+        return summed
+
+    base, high = shares + OFFSET, caps[:, None, :]
     limit = np.maximum(tau, 0)[:, None]
-    level = (limit + (wide * base).sum(axis=2)) / wide.sum(axis=2)
-    bound = np.full(level.shape, np.inf, dtype=base.dtype)
+    lightest = weights.min(axis=1, keepdims=True)
+    bound = total(np.log1p(high / base))
+    level = (limit + total(base)) / weights.sum(axis=1, keepdims=True)
     for _ in range(_WATER_FILLING):
         best = np.clip(level[:, :, None] - base, 0, high)
-        gain = (wide * np.log1p(best / base)).sum(axis=2)
-        bound = np.minimum(bound, gain + (limit - (wide * best).sum(axis=2)) / level)
-        inside = wide * ((best > 0) & (best < high))
-        room = limit - (wide * best).sum(axis=2)
-        level = np.maximum(level + room / np.maximum(inside.sum(axis=2), wide.min(axis=2)), OFFSET)
-    capped: Floats = np.minimum(bound, (wide * np.log1p(high / base)).sum(axis=2))
-    return capped
+        room = limit - total(best)
+        bound = np.minimum(bound, total(np.log1p(best / base)) + room / level)
+        inside = ((best > 0) & (best < high)).astype(base.dtype)
+        level = np.maximum(level + room / np.maximum(total(inside), lightest), OFFSET)
+    return bound

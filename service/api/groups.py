@@ -1,0 +1,135 @@
+"""From the members of a request to a query of matrix rows, with a word on everything that is not known."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.api.schemas import GroupRequest, MemberAnswer, MemberRequest, PlaylistWarning, Status
+from service.core.group import GroupQuery, GroupRanking, Member
+from service.core.ids import IdIndex
+from service.core.recommender import Recommender
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """The distinct listeners of a request: a user who is named twice has one say."""
+
+    listeners: list[MemberRequest]
+    places: list[int]
+    """For each member of the request, the listener they are."""
+
+    def origin(self, listener: int) -> int:
+        """Return the first place in the request of a listener."""
+        return self.places.index(listener)
+
+
+def gather(members: Sequence[MemberRequest]) -> Party:
+    """Return the distinct listeners among the members, in the order of their first mention."""
+    listeners: list[MemberRequest] = []
+    places: list[int] = []
+    seen: dict[str, int] = {}
+    for member in members:
+        place = len(listeners) if member.user_id is None else seen.setdefault(member.user_id, len(listeners))
+        if place == len(listeners):
+            listeners.append(member)
+        else:
+            listeners[place] = _merged(listeners[place], member)
+        places.append(place)
+    return Party(listeners, places)
+
+
+def _merged(first: MemberRequest, again: MemberRequest) -> MemberRequest:
+    """Return one listener who likes and blocks what either mention does, with the heavier weight."""
+    return first.model_copy(
+        update={
+            "weight": max(first.weight, again.weight),
+            "liked_track_ids": first.liked_track_ids + again.liked_track_ids,
+            "blocked_track_ids": first.blocked_track_ids + again.blocked_track_ids,
+        }
+    )
+
+
+class Translation:
+    """A request in the rows of one model, and what of it the model does not know."""
+
+    def __init__(self, body: GroupRequest, party: Party, model: Recommender, strategy: str, seed: int) -> None:
+        self._party = party
+        self.warnings: list[PlaylistWarning] = []
+        self._excluded: set[int] = set()
+        self._exclude(body.filters.exclude_track_ids, model.tracks, "/filters/exclude_track_ids")
+        members = tuple(self._member(place, model) for place in range(len(party.listeners)))
+        self.query = GroupQuery(
+            members=members,
+            k=body.length,
+            strategy=strategy,
+            seed=seed,
+            excluded=frozenset(self._excluded),
+            only_new=body.filters.only_new,
+        )
+
+    def warn(self, code: str, detail: str) -> None:
+        """Tell the caller of something."""
+        self.warnings.append({"code": code, "detail": detail})
+
+    def members(self) -> list[MemberAnswer]:
+        """Return what became of each member of the request."""
+        listeners, seated = self._party.listeners, self.query.members
+        return [
+            {
+                "member": place,
+                "user_id": listeners[listener].user_id,
+                "label": listeners[listener].label,
+                "status": _status(seated[listener]),
+            }
+            for place, listener in enumerate(self._party.places)
+        ]
+
+    def explain(self, ranking: GroupRanking) -> None:
+        """Warn of what the caller may not expect of a playlist."""
+        for place, listener in enumerate(self._party.places):
+            if place != self._party.origin(listener):
+                first = self._party.origin(listener)
+                self.warn(
+                    "duplicate_member", f"member {place} is the same user as member {first} and has no second say"
+                )
+        if not ranking.voters:
+            self.warn("all_members_cold", "nothing is known of any member; these are popular tracks")
+        elif ranking.filled:
+            self.warn("filled_with_popular", f"the last {ranking.filled} tracks are there for their popularity alone")
+        if len(ranking.rows) < self.query.k:
+            self.warn(
+                "fewer_tracks_than_asked",
+                f"only {len(ranking.rows)} tracks are allowed of the {self.query.k} asked for",
+            )
+
+    def _member(self, place: int, model: Recommender) -> Member:
+        listener = self._party.listeners[place]
+        row = None
+        if listener.user_id is not None:
+            row = model.users.row(listener.user_id)
+            if row is None:
+                origin = self._party.origin(place)
+                self.warn("unknown_member", f"member {origin} is not a user that the model knows")
+        liked: tuple[int, ...] = ()
+        if listener.liked_track_ids:
+            pointer = f"/members/{self._party.origin(place)}/liked_track_ids"
+            liked = tuple(self._rows(listener.liked_track_ids, model.tracks, pointer))
+        if listener.blocked_track_ids:
+            pointer = f"/members/{self._party.origin(place)}/blocked_track_ids"
+            self._exclude(listener.blocked_track_ids, model.tracks, pointer)
+        return Member(row, liked, listener.weight)
+
+    def _exclude(self, track_ids: Sequence[str], tracks: IdIndex, pointer: str) -> None:
+        self._excluded.update(self._rows(track_ids, tracks, pointer))
+
+    def _rows(self, track_ids: Sequence[str], tracks: IdIndex, pointer: str) -> list[int]:
+        """Return the rows of the tracks that are known, with a warning for the others."""
+        rows = [row for track_id in track_ids if (row := tracks.row(track_id)) is not None]
+        if unknown := len(track_ids) - len(rows):
+            self.warn("unknown_track", f"{pointer}: {unknown} of {len(track_ids)} are not tracks that the model knows")
+        return rows
+
+
+def _status(member: Member) -> Status:
+    if member.user_row is not None:
+        return "known"
+    return "folded_in" if member.liked else "cold"

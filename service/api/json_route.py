@@ -1,0 +1,63 @@
+"""A route with one JSON body, read once, by pydantic's own parser.
+
+FastAPI's way (json.loads, then validation, dependency solving, serialisation) costs twice the CPU, answers its
+own parser's surprises with a 500, and reads bodies of any length. What a route declares stays in OpenAPI.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, get_type_hints
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter, ValidationError
+
+from service.api.dependencies import runtime_of
+from service.core.errors import BodyTooLargeError, MediaTypeError, RequestError
+
+
+class JsonRoute(APIRoute):
+    """Calls `endpoint(body, request)` with the body as the type that the endpoint declares."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]  # narrower there
+        """Return what answers a request."""
+        endpoint = self.endpoint
+        adapter: TypeAdapter[Any] = TypeAdapter(get_type_hints(endpoint, include_extras=True)["body"])
+
+        async def handle(request: Request) -> Response:
+            content = await _read(request, runtime_of(request).settings.max_body_bytes)
+            try:
+                body = adapter.validate_json(content)
+            except ValidationError as error:
+                raise _refusal(error) from error
+            response: Response = await endpoint(body, request)
+            return response
+
+        return handle
+
+
+async def _read(request: Request, at_most: int) -> bytes:
+    """Return the body; what is too long is refused by its header, or else as soon as it shows."""
+    headers = request.headers
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    ):
+        raise MediaTypeError("the Content-Type must be application/json")
+    length = headers.get("content-length", "0")
+    if length.isdecimal() and int(length[:20]) > at_most:
+        raise BodyTooLargeError(f"the body is longer than {at_most} bytes")
+    content = b""
+    async for chunk in request.stream():
+        content = content + chunk if content else chunk
+        if len(content) > at_most:
+            raise BodyTooLargeError(f"the body is longer than {at_most} bytes")
+    return content
+
+
+def _refusal(error: ValidationError) -> Exception:
+    """Return the error to answer with: the body is no JSON, or not what was expected."""
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    if errors[0]["type"] == "json_invalid":
+        return RequestError(errors[0]["msg"])
+    return RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in errors])

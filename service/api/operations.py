@@ -1,0 +1,100 @@
+"""For those who run the service: health, models, metrics."""
+
+from datetime import datetime
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from typing_extensions import TypedDict
+
+from service.api.dependencies import runtime_of
+from service.api.problems import FieldProblem, ProblemCode, problem, responses
+
+
+class Health(TypedDict):
+    """Whether the service lives, or is ready."""
+
+    status: str
+
+
+class ModelDescription(TypedDict):
+    """A loaded model."""
+
+    name: str
+    version: str
+    algorithm: str
+    kind: str
+    trained_at: datetime
+    users: int
+    tracks: int
+    default_strategy: str
+    similar_tracks: bool
+    """Whether it can be the model of similar tracks."""
+    roles: list[str]
+    """What the settings and the experiment use it for."""
+    metrics: dict[str, float]
+    """Measured on validation data when it was trained."""
+
+
+class Models(TypedDict):
+    """All loaded models."""
+
+    models: list[ModelDescription]
+
+
+def add_routes(router: APIRouter) -> None:
+    """Add the routes."""
+    router.add_api_route("/health/live", live, response_model=Health, summary="The process runs")
+    router.add_api_route(
+        "/health/ready",
+        ready,
+        response_model=Health,
+        summary="Every configured model is loaded and has answered its self-test",
+        responses=responses(ProblemCode.NOT_READY),
+    )
+    router.add_api_route("/models", models, response_model=Models, summary="The loaded models")
+    router.add_api_route(
+        "/metrics", metrics, response_class=PlainTextResponse, summary="Metrics in Prometheus' text format"
+    )
+
+
+async def live() -> Health:
+    """Answer as long as the process can."""
+    return {"status": "live"}
+
+
+async def ready(request: Request) -> Health | Response:
+    """Answer 200 when all models can be asked and the service is not about to stop."""
+    waiting = runtime_of(request).readiness()
+    if not waiting:
+        return {"status": "ready"}
+    errors = [FieldProblem(pointer=f"/{name}", detail=why, code="not_ready") for name, why in waiting.items()]
+    detail = "; ".join(f"{name}: {why}" for name, why in waiting.items())
+    return problem(request, ProblemCode.NOT_READY, detail, errors)
+
+
+async def models(request: Request) -> Models:
+    """Describe the loaded models."""
+    runtime = runtime_of(request)
+    described: list[ModelDescription] = [
+        {
+            "name": name,
+            "version": model.manifest.version,
+            "algorithm": model.manifest.algorithm,
+            "kind": model.manifest.kind,
+            "trained_at": model.manifest.created_at,
+            "users": len(model.recommender.users),
+            "tracks": len(model.recommender.tracks),
+            "default_strategy": model.recommender.default_strategy,
+            "similar_tracks": model.similar is not None,
+            "roles": runtime.roles(name),
+            "metrics": model.manifest.metrics,
+        }
+        for name, model in sorted(runtime.models.items())
+    ]
+    return {"models": described}
+
+
+async def metrics(request: Request) -> Response:
+    """Return what Prometheus scrapes."""
+    return Response(runtime_of(request).metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

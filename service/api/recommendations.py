@@ -1,0 +1,164 @@
+"""POST /recommendations/group: who listens in, a playlist out."""
+
+import secrets
+import time
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from fastapi import APIRouter, Request, Response
+from pydantic import TypeAdapter
+
+from service.api.dependencies import gone, runtime_of
+from service.api.groups import Party, Translation, gather
+from service.api.headers import answer_headers
+from service.api.json_route import JsonRoute
+from service.api.problems import ProblemCode, responses
+from service.api.schemas import GroupAnswer, GroupRequest, PlaylistTrack, model_ref
+from service.batching import Scored
+from service.core.errors import ScoringError
+from service.core.group import GroupRanking
+from service.experiments.assignment import unit_of
+from service.experiments.exposure import Exposure
+from service.loading import ServedModel
+from service.runtime import Plan, Runtime
+
+_ANSWER: Final = TypeAdapter(GroupAnswer)
+_SEED_BITS: Final = 53
+_CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_DECIMALS: Final = 6
+"""Of scores: float32 has no more to say."""
+
+
+def add_routes(router: APIRouter) -> None:
+    """Add the route."""
+    router.add_api_route(
+        "/recommendations/group",
+        recommend_group,
+        methods=["POST"],
+        route_class_override=JsonRoute,
+        response_model=GroupAnswer,
+        summary="A playlist for a group",
+        responses=responses(
+            ProblemCode.UNREADABLE_BODY,
+            ProblemCode.BODY_TOO_LARGE,
+            ProblemCode.UNSUPPORTED_MEDIA_TYPE,
+            ProblemCode.VALIDATION_FAILED,
+            ProblemCode.UNKNOWN_MODEL,
+            ProblemCode.OVERLOADED,
+            ProblemCode.MODEL_UNAVAILABLE,
+        ),
+    )
+
+
+async def recommend_group(body: GroupRequest, request: Request) -> Response:
+    """Rank tracks so that every member has a fair share in the list."""
+    runtime = runtime_of(request)
+    party = gather(body.listeners)
+    seed = secrets.randbits(_SEED_BITS) if body.seed is None else body.seed
+    unit = _unit(runtime, body, party, seed)
+    ranked = await _rank(runtime, request, body, party, runtime.plan(body.model, body.strategy, unit), seed)
+    answer = _answer(ranked, seed)
+    _expose(runtime, ranked.plan, unit, answer)
+    headers = answer_headers(ranked.plan.model, ranked.scored.queue_seconds, ranked.scored.score_seconds)
+    if ranked.plan.assignment.variant is not None:
+        assignment = answer["assignment"]
+        headers["X-Experiment"] = f"{assignment['experiment']}; variant={assignment['variant']}"
+    return Response(_ANSWER.dump_json(answer, exclude_none=True), headers=headers, media_type="application/json")
+
+
+class _Ranked(NamedTuple):
+    plan: Plan
+    """Of the model that answered in the end."""
+    translation: Translation
+    scored: Scored[GroupRanking]
+
+
+async def _rank(runtime: Runtime, request: Request, body: GroupRequest, party: Party, plan: Plan, seed: int) -> _Ranked:
+    """Have a group ranked, by the fallback if the planned model fails and the request did not insist on it."""
+    translation = Translation(body, party, plan.model.recommender, plan.strategy, seed)
+    try:
+        return _Ranked(plan, translation, await plan.model.groups.submit(translation.query, gone(request.receive)))
+    except ScoringError:
+        if body.model is not None or plan.model.manifest.name == runtime.settings.fallback_model:
+            raise
+        fallback = runtime.fallback(body.strategy, plan.assignment)
+        return await _rank(runtime, request, body, party, fallback, seed)
+
+
+def _answer(ranked: _Ranked, seed: int) -> GroupAnswer:
+    plan, translation, ranking = ranked.plan, ranked.translation, ranked.scored.answer
+    translation.explain(ranking)
+    if plan.degraded:
+        translation.warn("degraded", "the model that should have answered cannot; the fallback did")
+    experiment, variant, assigned_by = plan.assignment
+    return {
+        "recommendation_id": new_recommendation_id(),
+        "seed": seed,
+        "tracks": _playlist(plan.model, ranking),
+        "members": translation.members(),
+        "pool": {"candidates": len(plan.model.recommender.tracks), "after_filters": ranking.candidates},
+        "model": model_ref(plan.model.manifest),
+        "strategy": plan.strategy,
+        "assignment": {
+            "experiment": None if experiment is None else experiment.name,
+            "variant": None if variant is None else variant.name,
+            "assigned_by": assigned_by,
+        },
+        "degraded": plan.degraded,
+        "warnings": translation.warnings,
+    }
+
+
+def _playlist(model: ServedModel, ranking: GroupRanking) -> list[PlaylistTrack]:
+    ids, catalogue = model.recommender.tracks.ids, model.catalogue
+    return [
+        {
+            "track_id": ids[row],
+            "position": position,
+            "score": round(score, _DECIMALS),
+            "title": catalogue.titles[row],
+            "artist": catalogue.artists[row],
+            "duration_ms": catalogue.durations_ms[row],
+            "explicit": catalogue.explicit[row],
+        }
+        for position, (row, score) in enumerate(zip(ranking.rows, ranking.scores, strict=True), start=1)
+    ]
+
+
+def _unit(runtime: Runtime, body: GroupRequest, party: Party, seed: int) -> str:
+    """Return what the experiment assigns: the group, or who it is made of."""
+    named = [listener.user_id for listener in party.listeners if listener.user_id is not None]
+    known = [user_id for user_id in named if runtime.knows_user(user_id)]
+    liked = [track_id for listener in party.listeners for track_id in listener.liked_track_ids]
+    return unit_of(body.group_id, known, named, liked, seed)
+
+
+def _expose(runtime: Runtime, plan: Plan, unit: str, answer: GroupAnswer) -> None:
+    """Keep a record of what was shown, and count it."""
+    assignment, model = answer["assignment"], answer["model"]
+    experiment, variant = assignment.get("experiment"), assignment.get("variant")
+    runtime.exposures.add(
+        Exposure(
+            timestamp=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            recommendation_id=answer["recommendation_id"],
+            unit=unit,
+            experiment=experiment,
+            variant=variant,
+            model=model["name"],
+            model_version=model["version"],
+            strategy=plan.strategy,
+            seed=answer["seed"],
+            track_ids=[track["track_id"] for track in answer["tracks"]],
+            assigned_by=assignment["assigned_by"],
+            degraded=plan.degraded,
+        )
+    )
+    runtime.metrics.exposures.labels(experiment or "", variant or "", model["name"]).inc()
+    if plan.degraded:
+        runtime.metrics.degraded.labels(model["name"]).inc()
+
+
+def new_recommendation_id() -> str:
+    """Return "rec_" and a ULID: 48 bits of milliseconds, 80 random ones, in Crockford's base 32; sorts by time."""
+    value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    return "rec_" + "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))

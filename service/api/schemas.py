@@ -1,0 +1,222 @@
+"""What requests and answers look like.
+
+Requests are pydantic models, strict, that refuse what they do not know. Answers are typed dictionaries: we build
+them, so nothing is left to validate, and pydantic-core writes them out as they are.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal, NotRequired, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+from service.core.artifacts import Manifest
+from service.core.strategies import STRATEGIES
+from service.experiments.exposure import AssignedBy
+
+_ID_AT_MOST: Final = 256
+_MEMBERS_AT_MOST: Final = 64
+_SEEDS: Final = 1 << 53
+"""Seeds are below this: what JavaScript's numbers hold exactly."""
+
+
+def _id_text(value: object) -> object:
+    """Return an integer id as text; a bool is no integer here."""
+    return str(value) if type(value) is int else value
+
+
+Id = Annotated[
+    str,
+    BeforeValidator(_id_text),
+    Field(min_length=1, max_length=_ID_AT_MOST),
+    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1, "maxLength": _ID_AT_MOST}, {"type": "integer"}]}),
+]
+"""A public id; integers are accepted and become strings."""
+
+
+def _known_strategy(name: str) -> str:
+    if name not in STRATEGIES:
+        raise PydanticCustomError(
+            "unknown_strategy", "Input should be one of {names}", {"names": ", ".join(STRATEGIES)}
+        )
+    return name
+
+
+StrategyName = Annotated[
+    str, AfterValidator(_known_strategy), WithJsonSchema({"type": "string", "enum": sorted(STRATEGIES)})
+]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class MemberRequest(_Request):
+    """A listener: a user by id, a guest by tracks they like, or both."""
+
+    user_id: Id | None = None
+    weight: float = Field(default=1.0, ge=0.01, le=100, allow_inf_nan=False)
+    """How much this member counts beside the others."""
+    blocked_track_ids: tuple[Id, ...] = Field(default=(), max_length=10_000, fail_fast=True)
+    """Tracks that the whole group must not get."""
+    liked_track_ids: tuple[Id, ...] = Field(default=(), max_length=1_000, fail_fast=True)
+    """Tracks that speak for this member, beside what a known user has played."""
+    label: str | None = Field(default=None, max_length=100)
+    """Handed back as it is."""
+
+
+class Filters(_Request):
+    """What must not be in the playlist."""
+
+    exclude_track_ids: tuple[Id, ...] = Field(default=(), max_length=10_000, fail_fast=True)
+    only_new: bool = False
+    """No track that any member has in the training data or among their likes."""
+
+
+def _one_way(schema: dict[str, Any]) -> None:
+    """Say in JSON Schema what the validators below say: one list of members, one name for the limit."""
+    schema["properties"]["n"] = {**schema["properties"]["limit"], "description": "another name for limit"}
+    schema["oneOf"] = [{"required": ["user_ids"]}, {"required": ["members"]}]
+    schema["not"] = {"required": ["limit", "n"]}
+
+
+class GroupRequest(_Request):
+    """Who listens together, and what they want."""
+
+    model_config = ConfigDict(json_schema_extra=_one_way)
+
+    user_ids: tuple[Id, ...] = Field(default=(), min_length=1, max_length=_MEMBERS_AT_MOST, fail_fast=True)
+    """The members, in short; instead of `members`."""
+    members: tuple[MemberRequest, ...] = Field(default=(), min_length=1, max_length=_MEMBERS_AT_MOST, fail_fast=True)
+    """The members, in full; instead of `user_ids`."""
+    group_id: Id | None = None
+    """Keeps a group in its variant of an experiment whoever comes and goes."""
+    limit: int = Field(default=30, ge=1, le=200)
+    n: SkipJsonSchema[int | None] = Field(default=None, ge=1, le=200)
+    """Another name for `limit`."""
+    strategy: StrategyName | None = None
+    """How the members' tastes become one; by default the one that suits the model."""
+    model: str | None = Field(default=None, max_length=100)
+    """Overrides the experiment."""
+    seed: int | None = Field(default=None, ge=0, lt=_SEEDS)
+    """The same request with the same seed and model version gets the same answer."""
+    filters: Filters = Filters()
+
+    @model_validator(mode="after")
+    def _said_once(self) -> Self:
+        if bool(self.user_ids) == bool(self.members):
+            raise PydanticCustomError("members", "Give either user_ids or members")
+        if self.n is not None and "limit" in self.model_fields_set:
+            raise PydanticCustomError("limit", "Give either limit or n")
+        return self
+
+    @property
+    def listeners(self) -> tuple[MemberRequest, ...]:
+        """Return the members in full, however they were given."""
+        return self.members or tuple(MemberRequest(user_id=user_id) for user_id in self.user_ids)
+
+    @property
+    def length(self) -> int:
+        """Return how many tracks are wanted."""
+        return self.limit if self.n is None else self.n
+
+
+class PlaylistWarning(TypedDict):
+    """Something that went otherwise than the caller may expect."""
+
+    code: str
+    detail: str
+
+
+class ModelRef(TypedDict):
+    """The model that answered."""
+
+    name: str
+    version: str
+    trained_at: datetime
+
+
+def model_ref(manifest: Manifest) -> ModelRef:
+    """Return how answers refer to a model."""
+    return {"name": manifest.name, "version": manifest.version, "trained_at": manifest.created_at}
+
+
+class PlaylistTrack(TypedDict):
+    """A track of the playlist; what the data does not say is left out."""
+
+    track_id: str
+    position: int
+    score: float
+    """Weighted mean over the members of how much of the catalogue each of them likes less, 0..1."""
+    title: NotRequired[str | None]
+    artist: NotRequired[str | None]
+    duration_ms: NotRequired[int | None]
+    explicit: NotRequired[bool | None]
+
+
+Status = Literal["known", "folded_in", "cold"]
+
+
+class MemberAnswer(TypedDict):
+    """What became of a member of the request."""
+
+    member: int
+    """Place in the request, from 0."""
+    user_id: NotRequired[str | None]
+    label: NotRequired[str | None]
+    status: Status
+
+
+class Pool(TypedDict):
+    """What there was to choose from."""
+
+    candidates: int
+    after_filters: int
+
+
+class AssignmentAnswer(TypedDict):
+    """Why this model answered."""
+
+    experiment: NotRequired[str | None]
+    variant: NotRequired[str | None]
+    assigned_by: AssignedBy
+
+
+class GroupAnswer(TypedDict):
+    """A playlist for a group."""
+
+    recommendation_id: str
+    seed: int
+    tracks: list[PlaylistTrack]
+    members: list[MemberAnswer]
+    pool: Pool
+    model: ModelRef
+    strategy: str
+    assignment: AssignmentAnswer
+    degraded: bool
+    """Whether the fallback answered in place of a model that could not."""
+    warnings: list[PlaylistWarning]
+
+
+class SimilarTrack(TypedDict):
+    """A track that resembles the one asked for."""
+
+    track_id: str
+    score: float
+    rank: int
+    title: NotRequired[str | None]
+    artist: NotRequired[str | None]
+
+
+class SimilarTracksAnswer(TypedDict):
+    """A page of similar tracks."""
+
+    track_id: str
+    items: list[SimilarTrack]
+    total: int
+    limit: int
+    offset: int
+    next: str | None
+    model: ModelRef

@@ -1,0 +1,111 @@
+"""GET /similar-tracks/{track_id}: what resembles a track."""
+
+from hashlib import sha256
+from typing import Annotated, Final
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from service.api.dependencies import gone, runtime_of
+from service.api.headers import answer_headers
+from service.api.problems import ProblemCode, responses
+from service.api.schemas import SimilarTracksAnswer, model_ref
+from service.core.errors import ModelUnavailableError, UnknownTrackError
+from service.loading import NEIGHBOURS, Neighbour, ServedModel, SimilarQuery
+
+_ANSWER: Final = TypeAdapter(SimilarTracksAnswer)
+_CACHE_CONTROL: Final = "public, max-age=3600, stale-while-revalidate=86400"
+_DECIMALS: Final = 6
+
+
+class Page(BaseModel):
+    """Which of the similar tracks are wanted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    limit: int = Field(default=20, ge=1, le=NEIGHBOURS)
+    offset: int = Field(default=0, ge=0, le=1_000_000)
+    exclude_same_artist: bool = False
+
+    def next(self, track_id: str) -> str:
+        """Return the address of the page after this one."""
+        query: dict[str, str | int] = {"limit": self.limit, "offset": self.offset + self.limit}
+        if self.exclude_same_artist:
+            query["exclude_same_artist"] = "true"
+        return f"/similar-tracks/{quote(track_id, safe='')}?{urlencode(query)}"
+
+
+def add_routes(router: APIRouter) -> None:
+    """Add the route."""
+    codes = (
+        ProblemCode.UNKNOWN_TRACK,
+        ProblemCode.VALIDATION_FAILED,
+        ProblemCode.OVERLOADED,
+        ProblemCode.MODEL_UNAVAILABLE,
+    )
+    router.add_api_route(
+        "/similar-tracks/{track_id:path}",
+        similar_tracks,
+        response_model=SimilarTracksAnswer,
+        summary="Tracks that resemble a track",
+        responses={**responses(*codes), 304: {"description": "Nothing has changed since the ETag in If-None-Match."}},
+    )
+
+
+async def similar_tracks(track_id: str, page: Annotated[Page, Query()], request: Request) -> Response:
+    """Return a page of the nearest tracks, the track itself left out."""
+    runtime = runtime_of(request)
+    model = runtime.model(runtime.settings.similar_model)
+    track_row = model.recommender.tracks.row(track_id)
+    if track_row is None:
+        raise UnknownTrackError("the model of similar tracks does not know this track")
+    if model.similar is None:
+        raise ModelUnavailableError("the model of similar tracks knows none")
+    headers = {"ETag": _etag(model, track_id, page), "Cache-Control": _CACHE_CONTROL}
+    if _matches(request.headers.getlist("if-none-match"), headers["ETag"]):
+        return Response(status_code=304, headers={**headers, "X-Model-Version": model.manifest.version})
+    scored = await model.similar.submit(SimilarQuery(track_row, page.exclude_same_artist), gone(request.receive))
+    content = _ANSWER.dump_json(_answer(model, track_id, page, scored.answer))
+    return Response(
+        content,
+        headers=headers | answer_headers(model, scored.queue_seconds, scored.score_seconds),
+        media_type="application/json",
+    )
+
+
+def _answer(model: ServedModel, track_id: str, page: Page, neighbours: list[Neighbour]) -> SimilarTracksAnswer:
+    ids, catalogue = model.recommender.tracks.ids, model.catalogue
+    end = page.offset + page.limit
+    answer: SimilarTracksAnswer = {
+        "track_id": track_id,
+        "items": [],
+        "total": len(neighbours),
+        "limit": page.limit,
+        "offset": page.offset,
+        "next": page.next(track_id) if end < len(neighbours) else None,
+        "model": model_ref(model.manifest),
+    }
+    for rank, (row, score) in enumerate(neighbours[page.offset : end], start=page.offset + 1):
+        answer["items"].append(
+            {
+                "track_id": ids[row],
+                "score": round(score, _DECIMALS),
+                "rank": rank,
+                "title": catalogue.titles[row],
+                "artist": catalogue.artists[row],
+            }
+        )
+    return answer
+
+
+def _etag(model: ServedModel, track_id: str, page: Page) -> str:
+    """Return a name for the very bytes of an answer: they follow from model version and query."""
+    asked = (model.manifest.name, model.manifest.version, track_id, page.model_dump_json())
+    return f'"{sha256(repr(asked).encode()).hexdigest()[:32]}"'
+
+
+def _matches(if_none_match: list[str], etag: str) -> bool:
+    """Compare weakly, as RFC 9110 section 13.1.2 says for If-None-Match."""
+    named = [tag.strip().removeprefix("W/") for line in if_none_match for tag in line.split(",")]
+    return "*" in named or etag in named

@@ -1,0 +1,65 @@
+"""The application: settings in, ASGI out."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from service.api import operations, problems, recommendations, similar_tracks
+from service.api.headers import EXPOSED
+from service.api.middleware import RequestMiddleware
+from service.runtime import Runtime
+from service.settings import Settings
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return an application that loads its models when its lifespan begins.
+
+    ConfigurationError when the settings name a model, strategy or experiment that cannot be.
+    """
+    runtime = Runtime(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await runtime.start()
+        yield
+        await runtime.stop()
+
+    app = _Tutti(
+        title="Tutti",
+        summary="Group playlists in which every listener has a fair share",
+        version="1",
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.runtime = runtime
+    for part in (recommendations, similar_tracks, operations):
+        part.add_routes(app.router)
+    problems.add_problems(app)
+    app.add_middleware(RequestMiddleware, metrics=runtime.metrics)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Content-Type", "If-None-Match", "X-Request-Id"],
+            expose_headers=EXPOSED,
+        )
+    return app
+
+
+class _Tutti(FastAPI):
+    """FastAPI whose OpenAPI says what only the running service knows."""
+
+    def openapi(self) -> dict[str, Any]:  # FastAPI's own type
+        """Return the schema with the shape of problems and the names of the models."""
+        if not self.openapi_schema:
+            schemas = super().openapi()["components"]["schemas"]
+            schemas |= problems.schemas()
+            runtime: Runtime = self.state.runtime
+            for choice in schemas["GroupRequest"]["properties"]["model"]["anyOf"]:
+                if choice["type"] == "string":
+                    choice["enum"] = runtime.names
+        return super().openapi()
