@@ -1,0 +1,61 @@
+"""`python -m training prepare`: raw logs in, prepared data out."""
+
+import argparse
+from pathlib import Path
+
+from training.prepare import PrepareSettings, prepare
+from training.prepare.splits import SPLITS
+from training.sources.columns import EVENTS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `prepare`."""
+    defaults = PrepareSettings(events=())
+    known = ".jsonl, .csv, .tsv, .txt or .parquet, each also .gz"
+    parser.add_argument(
+        "--events", type=Path, nargs="+", required=True, metavar="PATH", help=f"files and folders: {known}"
+    )
+    parser.add_argument("--tracks", type=Path, nargs="+", default=[], metavar="PATH", help="the catalogue")
+    parser.add_argument("--artists", type=Path, nargs="+", default=[], metavar="PATH", help="names of the artists")
+    parser.add_argument("--users", type=Path, nargs="+", default=[], metavar="PATH", help="names of the users")
+    parser.add_argument(
+        "--columns",
+        type=_role_and_column,
+        nargs="+",
+        default=[],
+        metavar="ROLE=COLUMN",
+        help=f"which column is what; roles: {', '.join(EVENTS.names)}; a number, from 1, where there is no header",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the prepared data")
+    parser.add_argument(
+        "--split", choices=SPLITS, default=None, help="default: user-time where there is a time, else random"
+    )
+    parser.add_argument(
+        "--holdout",
+        type=float,
+        nargs=2,
+        default=defaults.holdout,
+        metavar=("VALIDATION", "TEST"),
+        help="shares held out (default: 0.1 0.1)",
+    )
+    parser.add_argument("--validation", type=Path, nargs="+", default=[], metavar="PATH", help="with a given split")
+    parser.add_argument("--test", type=Path, nargs="+", default=[], metavar="PATH", help="with a given split")
+    parser.add_argument("--seed", type=int, default=defaults.seed, metavar="S", help="of the random split")
+    parser.add_argument("--keep-duplicates", action="store_true", help="repeated rows are repeated plays")
+    parser.add_argument("--memory-limit", default=defaults.memory_limit, metavar="SIZE", help="default: 1GB")
+    parser.add_argument("--threads", type=int, default=None, metavar="N", help="default: one for each core")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prepare, and show what became of the log."""
+    settings = {name: value for name, value in vars(args).items() if name in PrepareSettings.model_fields}
+    report = prepare(PrepareSettings.model_validate(settings | {"columns": dict(args.columns)}), args.out)
+    print(report.to_text(), end="")
+    return 0
+
+
+def _role_and_column(argument: str) -> tuple[str, str]:
+    role, equals, column = argument.partition("=")
+    if not equals or role not in EVENTS.names:
+        raise argparse.ArgumentTypeError(f"{argument!r} is not ROLE=COLUMN; roles: {', '.join(EVENTS.names)}")
+    return role, column

@@ -1,0 +1,257 @@
+"""Raw logs in, prepared data out: clean, split, aggregated to one row per user and track.
+
+DuckDB does the work out of core; a folder beside the output holds everything until it is complete, so a prepare
+that fails leaves what was there before untouched.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+
+import duckdb
+from pydantic import BaseModel, ConfigDict
+
+from service.core.errors import ConfigurationError, DataError
+from training.prepare.catalogue import ARTISTS, TRACKS, USERS, read_tracks, read_users
+from training.prepare.cleaning import Counts, clean, count, stage
+from training.prepare.report import Report, count_pairs, density, split_reports
+from training.prepare.splits import NAMES, Split, make_pairs
+from training.sources import Source, find_sources
+from training.sources.columns import EVENTS, Vocabulary
+from training.sources.rejected import make_tables, write_rejected
+from training.sources.sql import text
+
+__all__ = ["PrepareSettings", "Report", "prepare"]
+
+PREPARED = {f"{name}.parquet" for name in (*NAMES, "tracks", "users")} | {"report.json", "report.txt", "rejected.jsonl"}
+"""What a prepared folder may hold; one with anything else in it is never replaced."""
+
+
+class PrepareSettings(BaseModel):
+    """What to read and how to split it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    events: tuple[Path, ...]
+    """Files and folders of events; with the split `given` those of train."""
+    tracks: tuple[Path, ...] = ()
+    """The catalogue; where it is given, events of tracks that it does not have are dropped."""
+    artists: tuple[Path, ...] = ()
+    users: tuple[Path, ...] = ()
+    columns: dict[str, str] = {}
+    """Role to column name, where the names of the events' columns do not say it."""
+    split: Split | None = None
+    """None: `given` where validation or test is, else user-time where there is time, else random."""
+    holdout: tuple[float, float] = (0.1, 0.1)
+    """Shares of validation and test."""
+    validation: tuple[Path, ...] = ()
+    test: tuple[Path, ...] = ()
+    """Files of a split that is given."""
+    seed: int = 0
+    keep_duplicates: bool = False
+    """For logs without a time whose repeated rows are repeated plays."""
+    memory_limit: str = "1GB"
+    """Of DuckDB's buffers; beyond it works in a temporary folder below the output."""
+    threads: int | None = None
+    """None: one for each core."""
+
+
+def prepare(settings: PrepareSettings, out: Path) -> Report:
+    """Write the prepared data of some logs into the folder `out`, replacing an earlier one.
+
+    Raises DataError for files that cannot be read or understood and when no event is left, ConfigurationError for
+    settings that contradict each other.
+    """
+    _check(settings, out)
+    with _staging(out) as staging:
+        prepared, work = staging / "prepared", staging / "work"
+        prepared.mkdir()
+        work.mkdir()
+        with _database(settings, work) as connection:
+            report = _prepare(connection, settings, prepared, work)
+        (prepared / "report.json").write_text(report.to_json(), encoding="utf-8")
+        (prepared / "report.txt").write_text(report.to_text(), encoding="utf-8")
+        _publish(prepared, out, replaced=staging / "replaced")
+    return report
+
+
+def _check(settings: PrepareSettings, out: Path) -> None:
+    validation, test = settings.holdout
+    if not (0 <= validation < 1 and 0 <= test < 1 and validation + test < 1):
+        raise ConfigurationError(f"the shares held out must leave something to train on, got {validation} and {test}")
+    if settings.split is not None and (settings.split == "given") != bool(settings.validation or settings.test):
+        raise ConfigurationError("the split 'given' and the files of validation and test go together")
+    if settings.artists and not settings.tracks:
+        raise ConfigurationError("artists say nothing without the tracks that name them")
+    if settings.threads is not None and settings.threads < 1:
+        raise ConfigurationError(f"threads must be at least 1, got {settings.threads}")
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file; prepared data is a folder")
+    if out.is_dir() and (foreign := sorted({path.name for path in out.iterdir()} - PREPARED)):
+        raise DataError(f"{out} holds {foreign[0]!r}, which is no prepared data; it will not be replaced")
+
+
+@contextmanager
+def _staging(out: Path) -> Iterator[Path]:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    staging.chmod(0o755)
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _publish(prepared: Path, out: Path, replaced: Path) -> None:
+    """Put the finished folder in the place of `out`."""
+    if not out.exists():
+        prepared.rename(out)
+        return
+    out.rename(replaced)
+    try:
+        prepared.rename(out)
+    except OSError:
+        replaced.rename(out)
+        raise
+
+
+@contextmanager
+def _database(settings: PrepareSettings, work: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a database in memory that moves to disk, below `work`, what goes beyond the limit."""
+    try:
+        connection = duckdb.connect(
+            config={
+                "memory_limit": settings.memory_limit,
+                "threads": settings.threads or os.cpu_count() or 1,
+                "temp_directory": str(work / "spilled"),
+                "preserve_insertion_order": False,
+                "autoinstall_known_extensions": False,
+            }
+        )
+    except (duckdb.ParserException, duckdb.InvalidInputException) as error:
+        raise ConfigurationError(
+            f"memory limit {settings.memory_limit!r}, threads {settings.threads}: {error}"
+        ) from error
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+    except duckdb.OutOfMemoryException as error:
+        raise DataError(
+            f"{settings.memory_limit} of memory are too few; raise --memory-limit or lower --threads"
+        ) from error
+    finally:
+        connection.close()
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings, out: Path, work: Path) -> Report:
+    def find(paths: Sequence[Path], vocabulary: Vocabulary) -> list[Source]:
+        told = settings.columns if vocabulary is EVENTS else {}
+        return find_sources(connection, paths, vocabulary, told, work)
+
+    logs = [find(paths, EVENTS) for paths in (settings.events, settings.validation, settings.test)]
+    tracks, artists, users = find(settings.tracks, TRACKS), find(settings.artists, ARTISTS), find(settings.users, USERS)
+    make_tables(connection)
+    counts = stage(connection, logs)
+    if settings.tracks:
+        read_tracks(connection, tracks, artists)
+    if settings.users:
+        read_users(connection, users)
+    unreadable = count(connection, "FROM refused") + count(connection, "FROM unreadable")
+    write_rejected(connection, [*chain(*logs), *tracks, *artists, *users], out / "rejected.jsonl")
+    clean(connection, counts, catalogue=bool(settings.tracks), keep_duplicates=settings.keep_duplicates)
+    if counts.kept == 0:
+        raise DataError(f"no event is left of {counts.read} read: {_reasons(counts)}")
+    split = _split(connection, settings)
+    events_by_type = dict(
+        connection.execute("SELECT kind::VARCHAR, count(*) FROM events GROUP BY kind ORDER BY kind").fetchall()
+    )
+    make_pairs(connection, split, settings.holdout, settings.seed)
+    _write(connection, settings, out)
+    return _report(connection, settings, split, counts, events_by_type, unreadable - counts.dropped["unreadable"], out)
+
+
+def _split(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings) -> Split:
+    if settings.validation or settings.test:
+        return "given"
+    has_time = count(connection, "FROM events WHERE time IS NOT NULL") > 0
+    if settings.split in ("time", "user-time") and not has_time:
+        raise DataError(f"the split {settings.split!r} needs a time, and no event has one; use random or none")
+    return settings.split or ("user-time" if has_time else "random")
+
+
+def _write(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings, out: Path) -> None:
+    for split, name in enumerate(NAMES):
+        rows = f"""
+            SELECT user_id, track_id, (plays::BIGINT + likes)::FLOAT AS score, plays, skips, likes, last_time, position
+            FROM pairs JOIN users ON users.code = pairs.user JOIN tracks ON tracks.code = pairs.track
+            WHERE split = {split} ORDER BY pairs.user, pairs.track"""
+        _copy(connection, rows, out / f"{name}.parquet")
+    _copy(connection, _catalogue(settings), out / "tracks.parquet")
+    if settings.users:
+        _copy(connection, "FROM people ORDER BY user_id", out / "users.parquet")
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
+    connection.execute(f"COPY ({query}) TO {text(str(path))} (FORMAT parquet)")
+
+
+def _catalogue(settings: PrepareSettings) -> str:
+    """Return the given catalogue, else the tracks of the events that were kept."""
+    if settings.tracks:
+        return "SELECT * EXCLUDE (code) FROM tracks ORDER BY code"
+    return (
+        "SELECT track_id, NULL::VARCHAR AS title, NULL::VARCHAR AS artist_id, NULL::VARCHAR AS artist, "
+        "NULL::VARCHAR AS album_id, NULL::INTEGER AS duration_ms, NULL::BOOLEAN AS explicit, "
+        "NULL::VARCHAR AS release_date FROM tracks SEMI JOIN pairs ON tracks.code = pairs.track ORDER BY code"
+    )
+
+
+def _reasons(counts: Counts) -> str:
+    dropped = {**counts.dropped, **counts.unreadable}
+    return ", ".join(f"{rows} {reason}" for reason, rows in dropped.items() if rows) or "the files are empty"
+
+
+def _report(
+    connection: duckdb.DuckDBPyConnection,
+    settings: PrepareSettings,
+    split: Split,
+    counts: Counts,
+    events_by_type: Mapping[str, int],
+    catalogue_rejected: int,
+    out: Path,
+) -> Report:
+    splits = split_reports(connection)
+    users = count(connection, "FROM (SELECT DISTINCT user FROM pairs)")
+    tracks = count(connection, "FROM (SELECT DISTINCT track FROM pairs)")
+    pairs = count_pairs(connection, splits)
+    [(last,)] = connection.execute("SELECT max(last_time)::VARCHAR FROM pairs").fetchall()
+    parameters = settings.model_dump(mode="json") | {"split": split}
+    return Report(
+        rows_read=counts.read,
+        events_kept=counts.kept,
+        dropped=counts.dropped,
+        unreadable=counts.unreadable,
+        unknown_event_types=counts.unknown_event_types,
+        users_filled_in=counts.users_filled_in,
+        catalogue_rejected=catalogue_rejected,
+        users=users,
+        tracks=tracks,
+        pairs=pairs,
+        density=density(pairs, users, tracks),
+        catalogue_tracks=count(connection, f"FROM read_parquet({text(str(out / 'tracks.parquet'))})"),
+        events_by_type=events_by_type,
+        last_time=last,
+        splits=splits,
+        parameters=parameters,
+        sha256={path.name: _sha256(path) for path in sorted(out.iterdir())},
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

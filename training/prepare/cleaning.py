@@ -1,0 +1,227 @@
+"""From text columns to clean events: what is kept, and why the rest is not.
+
+Rules (ALGORITHMS, section 1), the first that fits wins: a row that cannot be understood is unreadable;
+advertisements go; events without type, of unknown type, or without track go; a missing user is taken from the
+other events of the session where they agree, else the event goes; tracks that a given catalogue does not know go;
+exact duplicates go. Every row read is either kept or counted under one of `DROPPED`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import duckdb
+
+from training.sources import Source
+from training.sources.rejected import keep_refused, unreadable_file
+from training.sources.sql import relation
+
+DROPPED = (
+    "unreadable",
+    "advertisement",
+    "no_event_type",
+    "unknown_event_type",
+    "no_track",
+    "no_user",
+    "unknown_track",
+    "duplicate",
+)
+
+EARLIEST, LATEST = "1990-01-01", "2100-01-01"
+"""A time outside cannot be when somebody listened to a stream; it is a broken clock or a wrong unit."""
+
+EVENT_KIND = """CASE lower(trim(event_text))
+    WHEN 'play' THEN 'play' WHEN 'skip' THEN 'skip' WHEN 'like' THEN 'like'
+    WHEN '1' THEN 'play' WHEN '0' THEN 'skip' WHEN 'true' THEN 'play' WHEN 'false' THEN 'skip'
+    WHEN '1.0' THEN 'play' WHEN '0.0' THEN 'skip' END"""
+"""1 and 0 are those of `is_listened`."""
+
+IS_ADVERTISEMENT = "lower(trim(event_text)) LIKE 'advert%'"
+"""`advertisment` and `ADVERTISMENT` are misspelt in real logs; we read what is there."""
+
+# With an offset after the time of day the text is a moment in UTC; without, it is taken as UTC. Digits are an
+# epoch in seconds, milliseconds, microseconds or nanoseconds, told apart by size.
+TIME = """CASE WHEN contains(substr(time_text, 12), '+') OR contains(substr(time_text, 12), '-')
+    THEN try_cast(try_cast(time_text AS TIMESTAMPTZ) AS TIMESTAMP)
+    ELSE coalesce(try_cast(time_text AS TIMESTAMP), try(make_timestamp((try_cast(time_text AS DOUBLE) *
+        CASE WHEN abs(try_cast(time_text AS DOUBLE)) < 1e11 THEN 1e6
+             WHEN abs(try_cast(time_text AS DOUBLE)) < 1e14 THEN 1e3
+             WHEN abs(try_cast(time_text AS DOUBLE)) < 1e17 THEN 1 ELSE 1e-3 END)::BIGINT))) END"""
+
+CONTROL = r"[\p{Cc}\x{2028}\x{2029}]"
+"""An artifact keeps one id a line, so none may break it."""
+
+
+@dataclass
+class Counts:
+    """What happened to the rows of a log; read = kept + the sum of dropped."""
+
+    read: int = 0
+    kept: int = 0
+    dropped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DROPPED, 0))
+    unreadable: dict[str, int] = field(default_factory=dict)
+    """Reason to number of rows."""
+    unknown_event_types: dict[str, int] = field(default_factory=dict)
+    users_filled_in: int = 0
+    """Events whose missing user was taken from their session."""
+
+
+def stage(connection: duckdb.DuckDBPyConnection, splits: Sequence[Sequence[Source]]) -> Counts:
+    """Read all sources into the table `staged`, those of `splits[s]` with split s, and count what cannot be read.
+
+    staged: split, user_id, track_id, kind, amount, time, session, position, fate (of DROPPED, null: none yet),
+    detail (what is unreadable, or the unknown type), and, of an unreadable row, file, line and key.
+    """
+    connection.execute(f"CREATE TYPE fate AS ENUM {DROPPED}")
+    connection.execute("CREATE TYPE kind AS ENUM ('play', 'skip', 'like')")
+    connection.execute(
+        "CREATE TABLE staged (split TINYINT, user_id VARCHAR, track_id VARCHAR, kind kind, amount INTEGER, "
+        "time TIMESTAMP, session VARCHAR, position INTEGER, fate fate, detail VARCHAR, "
+        "file VARCHAR, line BIGINT, key VARCHAR)"
+    )
+    for split, sources in enumerate(splits):
+        for number, source in enumerate(sources):
+            _stage(connection, split, source, f"events_{split}_{number}")
+    connection.execute("INSERT INTO unreadable SELECT file, line, detail, key FROM staged WHERE fate = 'unreadable'")
+    refused = count(connection, "FROM refused")
+    counts = Counts(read=refused + count(connection, "FROM staged"))
+    counts.unreadable = dict(
+        connection.execute(
+            "SELECT reason, count(*) FROM (SELECT reason FROM unreadable UNION ALL SELECT reason FROM refused) "
+            "GROUP BY reason ORDER BY reason"
+        ).fetchall()
+    )
+    counts.dropped["unreadable"] = sum(counts.unreadable.values())
+    return counts
+
+
+def _stage(connection: duckdb.DuckDBPyConnection, split: int, source: Source, rejects: str) -> None:
+    try:
+        connection.execute(f"INSERT INTO staged {_judged(source, split, rejects)}")
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        raise unreadable_file(connection, source, error) from error
+    keep_refused(connection, source, rejects)
+
+
+def _judged(source: Source, split: int, rejects: str) -> str:
+    kind, is_advertisement, no_type = EVENT_KIND, IS_ADVERTISEMENT, "nullif(trim(event_text), '') IS NULL"
+    if not source.has("event"):
+        kind, is_advertisement, no_type = "'play'", "false", "false"
+    return f"""
+        SELECT {split}, user_id, track_id, kind, amount, time, session, position,
+            CASE WHEN problem IS NOT NULL THEN 'unreadable'
+                 WHEN {is_advertisement} THEN 'advertisement'
+                 WHEN {no_type} THEN 'no_event_type'
+                 WHEN kind IS NULL THEN 'unknown_event_type'
+                 WHEN track_id IS NULL THEN 'no_track' END AS fate,
+            CASE WHEN problem IS NOT NULL THEN problem
+                 WHEN kind IS NULL AND NOT {no_type} THEN lower(trim(event_text)) END,
+            CASE WHEN problem IS NOT NULL THEN file END,
+            CASE WHEN problem IS NOT NULL THEN line END,
+            CASE WHEN problem IS NOT NULL THEN key END
+        FROM (SELECT *, {_problem(source)} AS problem
+              FROM (SELECT *, {kind} AS kind, {_typed(source)} FROM ({relation(source, rejects)})))"""
+
+
+def _typed(source: Source) -> str:
+    time = TIME if source.has("time") else "NULL::TIMESTAMP"
+    amount = "try_cast(count_text AS DOUBLE)" if source.has("count") else "1"
+    position = "try_cast(position_text AS INTEGER)" if source.has("position") else "NULL::INTEGER"
+    return (
+        "nullif(user_text, '') AS user_id, nullif(track_text, '') AS track_id, "
+        f"nullif(session_text, '') AS session, {time} AS time, {amount} AS amount, {position} AS position"
+    )
+
+
+def _problem(source: Source) -> str:
+    """Return SQL for what makes a row unreadable, null where nothing does."""
+    cases = {"broken": "not a JSON object"} if source.format == "json" else {}
+    cases[_has_control(source)] = "control character in an id"
+    if source.has("time"):
+        absurd = f"time IS NULL OR time NOT BETWEEN TIMESTAMP '{EARLIEST}' AND TIMESTAMP '{LATEST}'"
+        cases[f"time_text <> '' AND ({absurd})"] = f"no time between {EARLIEST} and {LATEST}"
+    if source.has("count"):
+        cases["amount IS NULL OR amount <> trunc(amount) OR amount NOT BETWEEN 0 AND 2147483647"] = (
+            "count is no whole number"
+        )
+    if source.has("position"):
+        cases["position_text <> '' AND position IS NULL"] = "position is no whole number"
+    return "CASE " + " ".join(f"WHEN {case} THEN '{reason}'" for case, reason in cases.items()) + " END"
+
+
+def _has_control(source: Source) -> str:
+    matches = f"regexp_matches(concat(user_text, track_text), '{CONTROL}')"
+    if source.format != "json":
+        return matches
+    # JSON has control characters only behind a backslash, and the search for one is far cheaper than the pattern.
+    return rf"(contains(key, '\') OR strlen(key) <> length(key)) AND {matches}"
+
+
+def clean(connection: duckdb.DuckDBPyConnection, counts: Counts, *, catalogue: bool, keep_duplicates: bool) -> None:
+    """Turn `staged` into `events`, and count what was dropped on the way; `staged` is used up.
+
+    users and tracks: code, and user_id or track_id; codes follow the order of the ids. events: split, user, track
+    (codes), kind, amount, time, position. With `catalogue` the table `tracks` is there already.
+    """
+    counts.users_filled_in = _fill_in_users(connection)
+    _count_fates(connection, counts)
+    _number(connection, "user")
+    if not catalogue:
+        _number(connection, "track")
+    usable = "FROM staged WHERE fate IS NULL AND user_id IS NOT NULL"
+    n_usable = count(connection, usable)
+    # Beside equal user, track, kind and time, equal hashes of the session mean equal sessions.
+    connection.execute(
+        "CREATE TABLE known AS SELECT split, users.code AS user, tracks.code AS track, kind, amount, time, "
+        "hash(session) AS session, position FROM staged JOIN users USING (user_id) JOIN tracks USING (track_id) "
+        "WHERE fate IS NULL"
+    )
+    connection.execute("DROP TABLE staged")
+    n_known = count(connection, "FROM known")
+    counts.dropped["unknown_track"] = n_usable - n_known
+    every = "known" if keep_duplicates else "(SELECT DISTINCT * FROM known)"
+    connection.execute(f"CREATE TABLE events AS SELECT * EXCLUDE (session) FROM {every}")
+    connection.execute("DROP TABLE known")
+    counts.kept = count(connection, "FROM events")
+    counts.dropped["duplicate"] = n_known - counts.kept
+
+
+def _fill_in_users(connection: duckdb.DuckDBPyConnection) -> int:
+    """Give events without user the user of their session, where its other events agree on one."""
+    orphans = "FROM staged WHERE fate IS NULL AND user_id IS NULL"
+    n_orphans = count(connection, orphans)
+    if n_orphans == 0:
+        return 0
+    connection.execute(
+        f"""UPDATE staged SET user_id = owner.user_id
+            FROM (SELECT session, min(user_id) AS user_id FROM staged
+                  WHERE session IN (SELECT session {orphans}) AND fate IS DISTINCT FROM 'unreadable'
+                  GROUP BY session HAVING min(user_id) = max(user_id)) AS owner
+            WHERE staged.fate IS NULL AND staged.user_id IS NULL AND staged.session = owner.session"""
+    )
+    return n_orphans - count(connection, orphans)
+
+
+def _count_fates(connection: duckdb.DuckDBPyConnection, counts: Counts) -> None:
+    for fate, rows in connection.execute(
+        "SELECT fate::VARCHAR, count(*) FROM staged WHERE fate IS NOT NULL AND fate <> 'unreadable' GROUP BY fate"
+    ).fetchall():
+        counts.dropped[fate] = rows
+    counts.dropped["no_user"] = count(connection, "FROM staged WHERE fate IS NULL AND user_id IS NULL")
+    counts.unknown_event_types = dict(
+        connection.execute(
+            "SELECT detail, count(*) FROM staged WHERE fate = 'unknown_event_type' GROUP BY detail ORDER BY detail"
+        ).fetchall()
+    )
+
+
+def _number(connection: duckdb.DuckDBPyConnection, what: str) -> None:
+    connection.execute(
+        f"CREATE TABLE {what}s AS SELECT (row_number() OVER (ORDER BY {what}_id) - 1)::INTEGER AS code, {what}_id "
+        f"FROM (SELECT DISTINCT {what}_id FROM staged WHERE fate IS NULL AND {what}_id IS NOT NULL)"
+    )
+
+
+def count(connection: duckdb.DuckDBPyConnection, rows: str) -> int:
+    """Return how many rows `FROM ...` has."""
+    found = connection.execute(f"SELECT count(*) {rows}").fetchone()
+    return int(found[0]) if found else 0

@@ -1,0 +1,175 @@
+"""What `prepare` did, as numbers for a machine and as tables for a person."""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import duckdb
+from rich.console import Console
+from rich.table import Table
+
+from training.prepare.cleaning import count
+from training.prepare.splits import NAMES, TRAIN
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """One of train, validation, test."""
+
+    pairs: int
+    users: int
+    tracks: int
+    plays: int
+    skips: int
+    likes: int
+    density: float
+    """Pairs over users x tracks of this split."""
+    new_pairs: int | None
+    """Pairs that are not in train; null for train itself."""
+    share_new: float | None
+    """new_pairs over pairs; null where there is no pair."""
+    pairs_unknown_to_train: int | None
+    """Pairs whose user or track train does not have: no model can answer for them."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The whole of report.json."""
+
+    rows_read: int
+    events_kept: int
+    dropped: Mapping[str, int]
+    """By reason; rows_read = events_kept + their sum."""
+    unreadable: Mapping[str, int]
+    """The unreadable rows of the events by what is wrong with them; each is in rejected.jsonl."""
+    unknown_event_types: Mapping[str, int]
+    users_filled_in: int
+    """Events whose missing user was taken from their session."""
+    catalogue_rejected: int
+    """Unreadable lines of the tracks, artists and users; in rejected.jsonl too."""
+    users: int
+    tracks: int
+    pairs: int
+    """Of all splits together."""
+    density: float
+    """Pairs over users x tracks of all splits together."""
+    catalogue_tracks: int
+    events_by_type: Mapping[str, int]
+    last_time: str | None
+    splits: Mapping[str, SplitReport]
+    parameters: Mapping[str, object]
+    sha256: Mapping[str, str]
+    """Of each Parquet file and of rejected.jsonl."""
+
+    @property
+    def share_new(self) -> float | None:
+        """The share of validation pairs that are new."""
+        return self.splits["validation"].share_new
+
+    def to_json(self) -> str:
+        """Return report.json."""
+        return json.dumps({**asdict(self), "share_of_validation_pairs_new": self.share_new}, indent=2) + "\n"
+
+    def to_text(self) -> str:
+        """Return the readable tables."""
+        screen = io.StringIO()
+        console = Console(file=screen, width=100)
+        console.print(_rows_table(self), _data_table(self), _splits_table(self))
+        return "\n".join(line.rstrip() for line in screen.getvalue().splitlines()) + "\n"
+
+
+def split_reports(connection: duckdb.DuckDBPyConnection) -> dict[str, SplitReport]:
+    """Count the table `pairs`, split by split."""
+    connection.execute(f"CREATE TEMP VIEW train_pairs AS SELECT user, track FROM pairs WHERE split = {TRAIN}")
+    connection.execute("CREATE TEMP TABLE train_users AS SELECT DISTINCT user FROM train_pairs")
+    connection.execute("CREATE TEMP TABLE train_tracks AS SELECT DISTINCT track FROM train_pairs")
+    return {name: _split_report(connection, split) for split, name in enumerate(NAMES)}
+
+
+def _split_report(connection: duckdb.DuckDBPyConnection, split: int) -> SplitReport:
+    rows = f"FROM pairs WHERE split = {split}"
+    totals = ", ".join(f"coalesce(sum({kind}), 0)::BIGINT" for kind in ("plays", "skips", "likes"))
+    [(pairs, plays, skips, likes)] = connection.execute(f"SELECT count(*), {totals} {rows}").fetchall()
+    users = count(connection, f"FROM (SELECT DISTINCT user {rows})")
+    tracks = count(connection, f"FROM (SELECT DISTINCT track {rows})")
+    new = unknown = None
+    if split != TRAIN:
+        new = count(connection, f"FROM (SELECT user, track {rows}) ANTI JOIN train_pairs USING (user, track)")
+        known = "SEMI JOIN train_users USING (user) SEMI JOIN train_tracks USING (track)"
+        unknown = pairs - count(connection, f"FROM (SELECT user, track {rows}) {known}")
+    return SplitReport(
+        pairs=pairs,
+        users=users,
+        tracks=tracks,
+        plays=plays,
+        skips=skips,
+        likes=likes,
+        density=density(pairs, users, tracks),
+        new_pairs=new,
+        share_new=new / pairs if new is not None and pairs else None,
+        pairs_unknown_to_train=unknown,
+    )
+
+
+def count_pairs(connection: duckdb.DuckDBPyConnection, splits: Mapping[str, SplitReport]) -> int:
+    """Return the pairs of all splits together: those of train, and each new one once."""
+    held_out = f"SELECT DISTINCT user, track FROM pairs WHERE split <> {TRAIN}"
+    return splits[NAMES[TRAIN]].pairs + count(
+        connection, f"FROM ({held_out}) ANTI JOIN train_pairs USING (user, track)"
+    )
+
+
+def density(pairs: int, users: int, tracks: int) -> float:
+    """Return the share of all possible pairs that are there; 0 where none is possible."""
+    return pairs / (users * tracks) if users and tracks else 0.0
+
+
+def _rows_table(report: Report) -> Table:
+    table = Table("rows", "number", "share", title="What became of the log")
+    table.columns[1].justify = table.columns[2].justify = "right"
+
+    def add(name: str, rows: int) -> None:
+        table.add_row(name, f"{rows:,}", f"{rows / max(1, report.rows_read):.2%}")
+
+    add("read", report.rows_read)
+    add("kept", report.events_kept)
+    for reason, rows in report.dropped.items():
+        add(f"dropped: {reason}", rows)
+        details = {"unreadable": report.unreadable, "unknown_event_type": report.unknown_event_types}.get(reason, {})
+        for detail, part in details.items():
+            add(f"  {detail!r}", part)
+    if report.users_filled_in:
+        add("kept, user taken from the session", report.users_filled_in)
+    return table
+
+
+def _data_table(report: Report) -> Table:
+    table = Table("data", "number", title="What is in it")
+    table.columns[1].justify = "right"
+    rows: dict[str, str] = {
+        "users": f"{report.users:,}",
+        "tracks": f"{report.tracks:,}",
+        "tracks in the catalogue": f"{report.catalogue_tracks:,}",
+        "pairs": f"{report.pairs:,}",
+        "density": f"{report.density:.4%}",
+        **{f"events: {kind}": f"{events:,}" for kind, events in report.events_by_type.items()},
+        "last event": report.last_time or "no time",
+        "unreadable lines of the catalogue": f"{report.catalogue_rejected:,}",
+    }
+    for name, number in rows.items():
+        table.add_row(name, number)
+    return table
+
+
+def _splits_table(report: Report) -> Table:
+    table = Table(
+        "split", "pairs", "users", "tracks", "plays", "skips", "likes", "density", "new pairs", title="Splits"
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, split in report.splits.items():
+        numbers = (split.pairs, split.users, split.tracks, split.plays, split.skips, split.likes)
+        new = "" if split.share_new is None else f"{split.share_new:.2%}"
+        table.add_row(name, *(f"{number:,}" for number in numbers), f"{split.density:.4%}", new)
+    return table

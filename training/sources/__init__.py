@@ -1,0 +1,61 @@
+"""Reading logs of any known format as text, with DuckDB; nothing here knows what an event means."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+import duckdb
+
+from service.core.errors import DataError
+from training.sources import sql
+from training.sources.columns import Vocabulary, delimiter, detect
+from training.sources.files import LogFile, find_files, unpack
+from training.sources.sql import Source
+
+__all__ = ["Source", "find_sources"]
+
+
+def find_sources(
+    connection: duckdb.DuckDBPyConnection,
+    paths: Iterable[Path],
+    vocabulary: Vocabulary,
+    told: Mapping[str, str],
+    unpacked: Path,
+) -> list[Source]:
+    """Return the files that paths name, grouped so that one query reads each group.
+
+    `told` maps roles to columns where the user said so; packed Parquet files are unpacked into a folder.
+    """
+    single = [_source(connection, file, vocabulary, told, unpacked) for file in find_files(paths)]
+    groups = [list(group) for _, group in groupby(single, key=_make)]
+    return [replace(group[0], files=tuple(file for source in group for file in source.files)) for group in groups]
+
+
+def _describe(connection: duckdb.DuckDBPyConnection, file: LogFile) -> dict[str, str]:
+    """Return the columns of a Parquet file and their types."""
+    try:
+        found = connection.execute(f"DESCRIBE FROM read_parquet({sql.paths([file])})").fetchall()
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        raise DataError(f"{file.path} cannot be read: {error}") from error
+    return {str(column): str(type_) for column, type_, *_ in found}
+
+
+def _source(
+    connection: duckdb.DuckDBPyConnection,
+    file: LogFile,
+    vocabulary: Vocabulary,
+    told: Mapping[str, str],
+    unpacked: Path,
+) -> Source:
+    if file.format != "parquet":
+        return Source((file,), detect(file, vocabulary, None, told), vocabulary)
+    file = unpack(file, unpacked)
+    types = _describe(connection, file)
+    return Source((file,), detect(file, vocabulary, tuple(types), told), vocabulary, tuple(types.values()))
+
+
+def _make(source: Source) -> tuple[object, ...]:
+    """Return what files must share to be read by one query."""
+    separator = delimiter(source.files[0]) if source.format == "csv" else ""
+    return (source.format, separator, source.columns, source.types)

@@ -1,0 +1,155 @@
+"""Which column of a file is the user, which the track: by name, by shape, or as told."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from service.core.errors import DataError
+from training.sources.files import LogFile
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The roles that columns can play in one sort of file."""
+
+    names: Mapping[str, tuple[str, ...]]
+    """For each role what it is called in files, first choice first; case, spaces and hyphens do not matter."""
+    required: tuple[str, ...]
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+EVENTS = Vocabulary(
+    {
+        "user": ("user_id", "userid", "user", "listener_id", "playlist_id", "playlistid"),
+        "track": (
+            *("track_id", "trackid", "track", "media_id", "mediaid", "song_id", "songid", "song"),
+            *("item_id", "itemid", "item", "artist_id", "artistid", "artist", "id"),
+        ),
+        "event": ("event_type", "eventtype", "event", "is_listened"),
+        "time": ("timestamp", "time", "datetime", "date_time", "ts", "ts_listen", "listened_at", "played_at"),
+        "session": ("session_id", "sessionid", "session"),
+        "count": ("count", "plays", "play_count", "playcount", "listen_count", "weight"),
+        "position": ("position", "pos"),
+    },
+    required=("user", "track"),
+)
+
+HEADERLESS = {3: {"user": 0, "track": 1, "count": 2}, 4: {"user": 0, "track": 2, "count": 3}}
+"""Tab-separated files without header, by number of columns: `user artist count`, and Last.fm-360k's
+`user mbid artist count`. The last column must be a whole number."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What a file's columns are called and which of them play a role."""
+
+    names: tuple[str, ...]
+    """All of a CSV, TSV or Parquet file in its order; of JSON lines the keys that were seen."""
+    roles: tuple[tuple[str, int], ...]
+    """Pairs (role, place in `names`)."""
+    header: bool
+
+    def place(self, role: str) -> int | None:
+        """Return where in `names` a role is, None where the file has none."""
+        return dict(self.roles).get(role)
+
+
+def detect(file: LogFile, vocabulary: Vocabulary, names: Sequence[str] | None, told: Mapping[str, str]) -> Columns:
+    """Find the roles of a file's columns.
+
+    `names` are those of a Parquet file, `told` what the user said: role to column name, to column number
+    (from 1) in a file without header, or to "" for none. Raises DataError where a required role is not found.
+    """
+    if file.format == "adjacency":
+        return Columns(("user", "track"), (("user", 0), ("track", 1)), header=False)
+    seen = tuple(names) if names is not None else _names(file)
+    if told and all(column.isdecimal() for column in told.values()) and not set(told.values()) & set(seen):
+        return _numbered(file, len(seen), told)
+    plain = {_plain(name): place for place, name in reversed(list(enumerate(seen)))}
+    roles = {role: place for role, known in vocabulary.names.items() if (place := _first(plain, known)) is not None}
+    for role, column in told.items():
+        if column and column not in seen:
+            raise DataError(_not_found(file, seen, f"there is no column {column!r} for {role}"))
+        roles.pop(role, None)
+        if column:
+            roles[role] = seen.index(column)
+    if not roles and file.format == "tsv" and _last_is_whole(file):
+        return Columns(tuple(map(str, range(len(seen)))), tuple(HEADERLESS.get(len(seen), {}).items()), header=False)
+    _demand(file, seen, vocabulary, roles)
+    return Columns(seen, tuple(sorted(roles.items())), header=file.format in ("csv", "tsv"))
+
+
+def delimiter(file: LogFile) -> str:
+    """Return what separates the columns of a CSV or TSV file; a .csv may use semicolons or tabs."""
+    if file.format == "tsv":
+        return "\t"
+    return max(",;\t", key=file.head[0].count)
+
+
+def read_rows(lines: Iterable[str], separator: str) -> Iterator[list[str]]:
+    """Yield the fields of each row; a TSV file has no quotes, so there every line is a row."""
+    if separator == "\t":
+        return csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE)
+    return csv.reader(lines, delimiter=separator)
+
+
+def _names(file: LogFile) -> tuple[str, ...]:
+    if file.format == "json":
+        return _keys(file)
+    return tuple(name.strip() for name in _first_row(file))
+
+
+def _first_row(file: LogFile) -> list[str]:
+    return next(read_rows(file.head[:1], delimiter(file)), [])
+
+
+def _keys(file: LogFile) -> tuple[str, ...]:
+    keys: dict[str, None] = {}
+    for line in file.head:
+        try:
+            record = json.loads(line)
+        except ValueError:  # counted when the whole file is read
+            continue
+        if isinstance(record, dict):
+            keys |= dict.fromkeys(record)
+    return tuple(keys)
+
+
+def _numbered(file: LogFile, width: int, told: Mapping[str, str]) -> Columns:
+    roles = {role: int(number) - 1 for role, number in told.items()}
+    names = tuple(str(number + 1) for number in range(width))
+    if file.format not in ("csv", "tsv") or not all(0 <= place < width for place in roles.values()):
+        raise DataError(_not_found(file, names, f"no such column numbers: {', '.join(told.values())}"))
+    _demand(file, names, EVENTS, roles)
+    return Columns(names, tuple(sorted(roles.items())), header=False)
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("-", "_").replace(" ", "_")
+
+
+def _first(plain: Mapping[str, int], known: Sequence[str]) -> int | None:
+    return next((plain[name] for name in known if name in plain), None)
+
+
+def _last_is_whole(file: LogFile) -> bool:
+    fields = _first_row(file)
+    return len(fields) in HEADERLESS and fields[-1].strip().isdecimal()
+
+
+def _demand(file: LogFile, seen: Sequence[str], vocabulary: Vocabulary, roles: Mapping[str, int]) -> None:
+    for role in vocabulary.required:
+        if role not in roles:
+            raise DataError(_not_found(file, seen, f"no column is known to be the {role}", vocabulary))
+
+
+def _not_found(file: LogFile, seen: Sequence[str], what: str, vocabulary: Vocabulary = EVENTS) -> str:
+    found = ", ".join(map(repr, seen)) or "none"
+    if vocabulary is EVENTS:
+        choices = "say which is which with --columns " + " ".join(f"{role}=..." for role in EVENTS.names)
+    else:
+        choices = "known names: " + ", ".join(name for role in vocabulary.required for name in vocabulary.names[role])
+    return f"{file.path}: {what}; columns found: {found}; {choices}"

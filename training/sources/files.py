@@ -1,0 +1,125 @@
+"""Which files a path means, and what is in each of them."""
+
+import gzip
+import shutil
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from io import BufferedIOBase
+from pathlib import Path
+
+from service.core.errors import DataError
+
+FORMATS = {
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".txt": "txt",
+    ".parquet": "parquet",
+}
+"""Suffix, without .gz, to format; a .txt file is a .tsv when it has tabs, else lines `user track track ...`."""
+
+HEAD = 1 << 20
+"""Bytes of a file that are looked at to learn its columns."""
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """A file of events, or of the catalogue."""
+
+    path: Path
+    format: str
+    """json, csv, tsv, adjacency or parquet."""
+    head: tuple[str, ...] = ()
+    """Its first lines that are not blank; empty for Parquet."""
+    unpacked: Path | None = None
+    """Where a packed Parquet file was unpacked to."""
+
+    @property
+    def readable(self) -> Path:
+        """The file that DuckDB reads."""
+        return self.unpacked or self.path
+
+
+def open_log(path: Path) -> BufferedIOBase:
+    """Open a file for reading bytes, unpacked when its name ends in .gz."""
+    return gzip.GzipFile(path) if path.suffix == ".gz" else path.open("rb")
+
+
+def find_files(paths: Iterable[Path]) -> list[LogFile]:
+    """Return the files that paths name, in order; a folder stands for the known files below it.
+
+    Files without a line are left out. Raises DataError for a path that is not there, a file of unknown
+    format, a folder with no known file, and a gzip file that ends too early.
+    """
+    return [
+        file for path in paths for found in _below(path) if (file := _look_into(found)).head or file.format == "parquet"
+    ]
+
+
+def format_of(path: Path) -> str | None:
+    """Return the format that a file's name promises, None where it is not one of FORMATS."""
+    name = path.name.lower().removesuffix(".gz")
+    return FORMATS.get(Path(name).suffix)
+
+
+def _below(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file() and format_of(p) and not _hidden(p.relative_to(path)))
+        if not files:
+            raise DataError(f"no log file in the folder {path}; known endings, each also with .gz: {_endings()}")
+        yield from files
+    elif not path.exists():
+        raise DataError(f"no such file or folder: {path}")
+    elif format_of(path) is None:
+        raise DataError(f"{path} is of no known format; known endings, each also with .gz: {_endings()}")
+    else:
+        yield path
+
+
+def _hidden(path: Path) -> bool:
+    """Whether a writer of data sets left this beside its data, as Spark leaves _SUCCESS and .part-0.crc."""
+    return any(part.startswith((".", "_")) for part in path.parts)
+
+
+def _endings() -> str:
+    return " ".join(FORMATS)
+
+
+def _look_into(path: Path) -> LogFile:
+    format_ = format_of(path) or ""
+    if path.suffix == ".gz" and path.stat().st_size == 0:
+        raise DataError(f"{path} is cut short: an empty file is not a gzip file")
+    if format_ == "parquet":
+        return LogFile(path, format_)
+    head = _first_lines(path)
+    if format_ == "txt":
+        format_ = "tsv" if any("\t" in line for line in head) else "adjacency"
+    return LogFile(path, format_, head)
+
+
+def _first_lines(path: Path) -> tuple[str, ...]:
+    try:
+        with open_log(path) as file:
+            start = file.read(HEAD)
+            # A line that the limit cuts in two is left out, unless it is the only one.
+            whole = start if len(start) < HEAD else start[: start.rfind(b"\n") + 1] or start
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    lines = whole.decode("utf-8-sig", errors="replace").splitlines()
+    return tuple(line for line in lines if line.strip())
+
+
+def unpack(file: LogFile, folder: Path) -> LogFile:
+    """Return a Parquet file as it is, or, when it is packed, with a copy in `folder` that is not."""
+    if file.path.suffix != ".gz":
+        return file
+    copy = folder / f"{len(list(folder.iterdir()))}.parquet"
+    try:
+        with open_log(file.path) as packed, copy.open("wb") as out:
+            shutil.copyfileobj(packed, out, HEAD)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{file.path} cannot be read: {error}") from error
+    return replace(file, unpacked=copy)

@@ -1,0 +1,155 @@
+"""Find again in their files the rows that could not be used, to name file and line.
+
+The fast readers do not number lines. Only a file with unreadable rows is walked, once for up to AT_A_TIME of them.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from service.core.errors import DataError
+from training.sources.columns import delimiter, read_rows
+from training.sources.files import LogFile, open_log
+from training.sources.sql import KEY_SEPARATOR, Source, relation
+
+
+class Refused(NamedTuple):
+    """What DuckDB says of a row that it did not read."""
+
+    offset: int
+    """In bytes from the start of the (unpacked) file; may be that of the line end before."""
+    reason: str
+    text: str
+
+
+AT_A_TIME = 1_000_000
+"""Unreadable rows that are looked for in one walk; bounds the memory."""
+
+
+class Rejected(NamedTuple):
+    """One line of rejected.jsonl."""
+
+    file: str
+    line: int | None
+    """From 1; the first line of a CSV row that has several."""
+    reason: str
+    text: str
+
+
+def make_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the tables of what the CSV reader refused, and of rows that were read and make no sense."""
+    connection.execute("CREATE TABLE refused (file VARCHAR, byte_offset BIGINT, reason VARCHAR, text VARCHAR)")
+    connection.execute("CREATE TABLE unreadable (file VARCHAR, line BIGINT, reason VARCHAR, key VARCHAR)")
+
+
+def keep_refused(connection: duckdb.DuckDBPyConnection, source: Source, rejects: str) -> None:
+    """Move what DuckDB refused while it read a source into the table `refused`."""
+    if source.format == "parquet":
+        return
+    # A line can be refused for several reasons; the leftmost column's names it.
+    connection.execute(
+        f"""INSERT INTO refused
+            SELECT file_path, line_byte_position - 1, lower(replace(min_by(error_type::VARCHAR, column_idx), '_', ' ')),
+                any_value(csv_line)
+            FROM {rejects}_errors JOIN {rejects}_scans USING (scan_id, file_id) GROUP BY ALL"""
+    )
+
+
+def unreadable_file(connection: duckdb.DuckDBPyConnection, source: Source, error: duckdb.Error) -> DataError:
+    """Return the error for a query that failed over several files, naming the one that fails alone."""
+    guilty = source.files
+    for number, file in enumerate(source.files if len(source.files) > 1 else ()):
+        alone = relation(replace(source, files=(file,)), f"probe_{number}")
+        try:
+            connection.execute(f"SELECT count(*) FROM ({alone})")
+        except (duckdb.IOException, duckdb.InvalidInputException):
+            guilty = (file,)
+            break
+    names = ", ".join(str(file.path) for file in guilty)
+    return DataError(f"{names} cannot be read: {str(error).partition(chr(10))[0]}")
+
+
+def write_rejected(connection: duckdb.DuckDBPyConnection, sources: Iterable[Source], out: Path) -> None:
+    """Write one JSON line for each unreadable row of the sources: file, line, reason, text."""
+    with out.open("w", encoding="utf-8") as lines:
+        for source in sources:
+            for file in source.files:
+                for rejected in _rejected(connection, source, file):
+                    lines.write(json.dumps(rejected._asdict(), ensure_ascii=False) + "\n")
+
+
+def _rejected(connection: duckdb.DuckDBPyConnection, source: Source, file: LogFile) -> Iterator[Rejected]:
+    name = [str(file.readable)]
+    refused = connection.execute(
+        "SELECT byte_offset, reason, text FROM refused WHERE file = ? ORDER BY byte_offset", name
+    ).fetchall()
+    if refused:
+        yield from _find_offsets(file.path, [Refused(*row) for row in refused])
+    rows = connection.cursor().execute(
+        "SELECT line, reason, key FROM unreadable WHERE file = ? GROUP BY ALL ORDER BY ALL", name
+    )
+    while some := rows.fetchmany(AT_A_TIME):
+        if source.format == "parquet":
+            yield from (Rejected(str(file.path), line, reason, key) for line, reason, key in some)
+        elif source.format in ("json", "adjacency"):
+            yield from _find_lines(file.path, {key: reason for _, reason, key in some})
+        else:
+            yield from _find_records(file.path, source, {key: reason for _, reason, key in some})
+
+
+def _find_lines(path: Path, wanted: Mapping[str, str]) -> Iterator[Rejected]:
+    """Yield every line whose text is a key of `wanted` (text to reason)."""
+    for number, _, line in _lines(path):
+        text = line.decode("utf-8", errors="replace")
+        if (reason := wanted.get(text)) is not None:
+            yield Rejected(str(path), number, reason, text)
+
+
+def _find_offsets(path: Path, ahead: list[Refused]) -> Iterator[Rejected]:
+    """Yield the line that holds each byte offset, given in ascending order."""
+    ahead.reverse()
+    for number, start, line in _lines(path):
+        while ahead and ahead[-1].offset <= start + len(line):
+            _, reason, text = ahead.pop()
+            blank = len(text) - len(text.lstrip("\r\n"))
+            yield Rejected(str(path), number + text[:blank].count("\n"), reason, text.strip("\r\n"))
+
+
+def _find_records(path: Path, source: Source, wanted: Mapping[str, str]) -> Iterator[Rejected]:
+    """Yield every row of a CSV or TSV file whose fields, joined, are a key of `wanted` (fields to reason)."""
+    places = [place for _, place in source.columns.roles]
+    for number, record, text in _records(path, delimiter(source.files[0])):
+        if len(record) == len(source.columns.names):
+            key = KEY_SEPARATOR.join(record[place] for place in places)
+            if (reason := wanted.get(key)) is not None:
+                yield Rejected(str(path), number, reason, text)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
+    """Yield number, byte offset and bytes of each line, without its end."""
+    offset = 0
+    with open_log(path) as file:
+        for number, line in enumerate(file, start=1):
+            yield number, offset, line.rstrip(b"\r\n")
+            offset += len(line)
+
+
+def _records(path: Path, separator: str) -> Iterator[tuple[int, list[str], str]]:
+    """Yield the first line number, fields and text of each row of a CSV or TSV file."""
+    since: list[str] = []
+
+    def remember(lines: Iterable[bytes]) -> Iterator[str]:
+        for line in lines:
+            since.append(line.decode("utf-8", errors="replace"))
+            yield since[-1]
+
+    with open_log(path) as file:
+        number = 1
+        for record in read_rows(remember(file), separator):
+            yield number, record, "".join(since).rstrip("\r\n")
+            number += len(since)
+            since.clear()

@@ -1,0 +1,145 @@
+"""SQL that reads any source as text columns: one relation for a group of files of the same make."""
+
+import glob
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from training.sources.columns import Columns, Vocabulary, delimiter
+from training.sources.files import LogFile
+
+KEY_SEPARATOR = "\x1f"
+"""Joins the fields that a row of a CSV file is found again by."""
+
+NO_SEPARATOR, NO_NULL = "\x01", "\x02"
+"""What separates columns in a file read line by line, and what means null: characters that no text has."""
+
+BUFFER = 4_000_000
+"""Bytes that each thread reads at a time; DuckDB's own 32 MB cost memory and no time is won."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files that one query reads: same format, same columns."""
+
+    files: tuple[LogFile, ...]
+    columns: Columns
+    vocabulary: Vocabulary
+    types: tuple[str, ...] = ()
+    """DuckDB's types of a Parquet file's columns, in the order of `columns.names`."""
+
+    @property
+    def format(self) -> str:
+        """json, csv, tsv, adjacency or parquet."""
+        return self.files[0].format
+
+    def has(self, role: str) -> bool:
+        """Whether the files have a column for a role."""
+        return self.columns.place(role) is not None
+
+
+def text(value: str) -> str:
+    """Return an SQL literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def paths(files: Sequence[LogFile]) -> str:
+    """Return an SQL list of the files; `*` and `[` in a name mean themselves."""
+    return "[" + ", ".join(text(glob.escape(str(file.readable))) for file in files) + "]"
+
+
+def relation(source: Source, rejects: str) -> str:
+    """Return a SELECT of all rows: file, line, key, broken, and a text `<role>_text` for each role.
+
+    `key` finds a row again in its file: the line itself, or the fields of a CSV row joined by KEY_SEPARATOR;
+    `line` is known for Parquet only. `broken` is true for a line that is no JSON object. What the CSV reader
+    refuses goes to the table `<rejects>_errors`.
+    """
+    files = paths(source.files)
+    match source.format:
+        case "json":
+            return _json_lines(source, files, rejects)
+        case "adjacency":
+            return _adjacency(source, files, rejects)
+        case "parquet":
+            return _parquet(source, files)
+        case _:
+            return _separated(source, files, rejects)
+
+
+def _reader(files: str, rejects: str, columns: str, separator: str, quote: str, header: bool) -> str:
+    return (
+        f"read_csv({files}, columns = {columns}, delim = {text(separator)}, quote = {text(quote)}, "
+        f"escape = {text(quote)}, header = {header}, nullstr = {text(NO_NULL)}, auto_detect = false, "
+        f"strict_mode = true, ignore_errors = true, store_rejects = true, rejects_table = '{rejects}_errors', "
+        f"rejects_scan = '{rejects}_scans', filename = 'file', buffer_size = {BUFFER})"
+    )
+
+
+def _lines(files: str, rejects: str) -> str:
+    return _reader(files, rejects, "{'text': 'VARCHAR'}", NO_SEPARATOR, "", header=False)
+
+
+def _json_lines(source: Source, files: str, rejects: str) -> str:
+    keys = {role: source.columns.names[place] for role, place in source.columns.roles}
+    shape = text(json.dumps(dict.fromkeys(keys.values(), "VARCHAR"), ensure_ascii=False))
+    fields = {role: f"struct_extract(record, {text(key)})" for role, key in keys.items()}
+    # json_transform parses a line once for all fields; ids stay the text that they are, whatever their type.
+    return (
+        f"SELECT file, NULL::BIGINT AS line, text AS key, record IS NULL OR ltrim(text) NOT LIKE '{{%' AS broken, "
+        f"{_columns(source, fields)} FROM (SELECT file, text, try(json_transform(text, {shape})) AS record "
+        f"FROM {_lines(files, rejects)}) WHERE text <> '' AND (record IS NOT NULL OR trim(text) <> '')"
+    )
+
+
+def _adjacency(source: Source, files: str, rejects: str) -> str:
+    words = "list_filter(string_split(trim(text), ' '), lambda word: word <> '')"
+    return (
+        f"SELECT file, NULL::BIGINT AS line, text AS key, false AS broken, "
+        f"{_columns(source, {'user': 'words[1]', 'track': 'other'})} "
+        f"FROM (SELECT file, text, words, unnest(words[2:]) AS other "
+        f"FROM (SELECT file, text, {words} AS words FROM {_lines(files, rejects)}))"
+    )
+
+
+def _separated(source: Source, files: str, rejects: str) -> str:
+    names = {place: f"c{place}" for place in range(len(source.columns.names))}
+    columns = "{" + ", ".join(f"'{name}': 'VARCHAR'" for name in names.values()) + "}"
+    fields = {role: names[place] for role, place in source.columns.roles}
+    separator = delimiter(source.files[0])
+    quote = "" if separator == "\t" else '"'
+    return (
+        f"SELECT file, NULL::BIGINT AS line, concat_ws({text(KEY_SEPARATOR)}, {', '.join(fields.values())}) AS key, "
+        f"false AS broken, {_columns(source, fields)} "
+        f"FROM {_reader(files, rejects, columns, separator, quote, source.columns.header)}"
+    )
+
+
+def _parquet(source: Source, files: str) -> str:
+    quoted = {role: _name(source.columns.names[place]) for role, place in source.columns.roles}
+    record = ", ".join(f"{text(role)}: {name}" for role, name in quoted.items())
+    fields = {
+        role: _as_text(name, source.types[place])
+        for (role, place), name in zip(source.columns.roles, quoted.values(), strict=True)
+    }
+    return (
+        f"SELECT filename AS file, file_row_number + 1 AS line, to_json({{{record}}})::VARCHAR AS key, "
+        f"false AS broken, {_columns(source, fields)} "
+        f"FROM read_parquet({files}, filename = true, file_row_number = true, binary_as_string = true)"
+    )
+
+
+def _as_text(name: str, type_: str) -> str:
+    """Cast to text; whole numbers that were stored as floats, as pandas does beside a null, lose their .0."""
+    if type_ in ("FLOAT", "DOUBLE"):
+        whole = f"{name} = trunc({name}) AND abs({name}) < 1e15"
+        return f"CASE WHEN {whole} THEN {name}::BIGINT::VARCHAR ELSE {name}::VARCHAR END"
+    return f"{name}::VARCHAR"
+
+
+def _name(column: str) -> str:
+    return '"' + column.replace('"', '""') + '"'
+
+
+def _columns(source: Source, fields: dict[str, str]) -> str:
+    return ", ".join(f"{fields.get(role, 'NULL::VARCHAR')} AS {role}_text" for role in source.vocabulary.names)
