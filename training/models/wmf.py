@@ -1,5 +1,6 @@
 """Weighted matrix factorisation of implicit feedback (Hu, Koren & Volinsky 2008)."""
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from time import perf_counter
@@ -9,26 +10,36 @@ import numpy as np
 from pydantic import Field, JsonValue
 from scipy.sparse import csr_array
 
-from service.core.errors import DataError, TrainingError
+from service.core.errors import TrainingError
 from training.als import batched, cholesky, conjugate_gradient, dense
 from training.als.alternating import alternate
 from training.als.objective import Factors, Floats, Objective, loss, make_objective
-from training.data import Pairs, PreparedData
+from training.data import PreparedData
 from training.models.algorithm import Algorithm, Fitted, Progress
 
+LIKED: Final = 1.0
+"""A score from which on p = 1."""
 MOST_CELLS: Final = 4_000_000
-"""Users x tracks that `sgd` walks over: its epoch costs thousands of times one of least squares."""
+"""Users x tracks that `sgd` may walk over: its epoch costs thousands of times one of least squares."""
 
 
 class WMF(Algorithm):
     """Factors that minimise sum_ui c_ui (p_ui - x_u . y_i)^2 + sum_u lambda_u |x_u|^2 + sum_i lambda_i |y_i|^2.
 
-    p_ui = 1 if score >= 1 else 0. A cell that nobody heard has p = 0 and c = w0, and so has one that was only skipped.
+    p_ui = 1 if score >= 1 else 0 and c_ui = w0 + alpha weight(score), with weight(0) = 0: a track that was only
+    skipped counts as one never heard.
     """
 
     kind: ClassVar[str] = "factors"
     presets: ClassVar[Mapping[str, Mapping[str, JsonValue]]] = {
-        "original": {"dim": 32, "confidence": "logarithmic", "regularization": 10.0, "frequency_exponent": 0.0},
+        "original": {
+            "dim": 32,
+            "weight": "logarithmic",
+            "unobserved_weight": 1.0,
+            "alpha": 40.0,
+            "regularization": 10.0,
+            "frequency_exponent": 0.0,
+        },
     }
 
     dim: int = Field(default=128, ge=1)
@@ -37,18 +48,18 @@ class WMF(Algorithm):
     """Times that all users and all tracks are solved."""
     solver: Literal["auto", "cg", "cholesky", "batched", "sgd"] = "auto"
     """`auto` takes `cg` on the CPU and `batched` on a GPU; `sgd` is the gradient way, for comparison on small data."""
-    confidence: Literal["relative", "logarithmic"] = "relative"
-    """What an observed cell weighs, see `relative_confidence` and `logarithmic_confidence`."""
     unobserved_weight: float = Field(default=0.05, gt=0)
-    """w0 beside `relative` confidence, which is about 1; `logarithmic` confidence is made for w0 = 1."""
-    alpha: float = Field(default=40.0, gt=0)
-    """Slope of `logarithmic` confidence."""
+    """w0, what a cell weighs that nobody heard."""
+    alpha: float = Field(default=1.0, gt=0)
+    """What a heard cell weighs beyond that, per unit of weight."""
+    weight: Literal["relative", "logarithmic"] = "relative"
+    """How the weight of a cell grows with its score, see `relative_weight` and `logarithmic_weight`."""
     eps: float = Field(default=1e-8, gt=0)
-    """Scale of a score in `logarithmic` confidence."""
+    """Scale of a score in the `logarithmic` weight."""
     regularization: float = Field(default=0.003, gt=0)
     """lambda, before it is scaled by how much is known of a user or a track."""
     frequency_exponent: float = Field(default=1.0, ge=0, le=1)
-    """nu: lambda_u = lambda (|S_u| + w0 n_tracks)^nu, and likewise for tracks; 0 for one lambda for all."""
+    """nu: lambda_u = lambda (|S_u| + w0 n_tracks)^nu, and likewise for tracks; 0 is one lambda for all."""
     learning_rate: float = Field(default=0.005, gt=0)
     """Step of `sgd`."""
     weight_decay: float = Field(default=0.005, ge=0)
@@ -57,23 +68,131 @@ class WMF(Algorithm):
     """Cells a step of `sgd`."""
 
     def fit(self, data: PreparedData, *, seed: int, device: str, progress: Progress) -> Fitted:
-        """Return the factors, every user and every track trained, with the loss of every epoch."""
-        objective = self.objective(data.interactions.matrix)
-        held_out = self.held_out(data.validation, data.interactions.matrix.shape)
-        epochs = islice(self.descend(objective, seed, device), self.epochs)
+        """Return the factors after the last epoch, every user and every track trained.
+
+        The curve gives the objective over the number of cells; on validation without the regularisation.
+        """
+        scores = data.interactions.matrix
+        cells = math.prod(scores.shape)
+        objective = self.objective(scores, self.regularization)
+        held_out = self.objective(validation_scores(data), regularization=0)
+        start = random_factors(*scores.shape, self.dim, seed)
         curve: list[dict[str, float]] = []
-        seconds, started = 0.0, perf_counter()
-        for epoch, factors in enumerate(epochs, start=1):
-            seconds += perf_counter() - started
-            entry = {"epoch": epoch, "train_loss": self.per_cell(objective, factors, epoch), "seconds": seconds}
-            if held_out is not None:
-                entry["validation_loss"] = self.per_cell(held_out, factors, epoch)
-            curve.append(entry)
-            progress(epoch, self.epochs, f"loss {entry['train_loss']:.4g}")
-            started = perf_counter()
+        seconds, before = 0.0, perf_counter()
+        for epoch, factors in enumerate(islice(self.minimise(objective, start, seed, device), self.epochs), start=1):
+            seconds += perf_counter() - before
+            train_loss, validation_loss = loss(objective, factors), loss(held_out, factors)
+            check_progress(train_loss, objective, epoch)
+            curve.append(
+                {
+                    "epoch": epoch,
+                    "train_loss": train_loss / cells,
+                    "validation_loss": validation_loss / cells,
+                    "seconds": seconds,
+                }
+            )
+            progress(epoch, self.epochs, f"loss {train_loss / cells:.4g}")
+            before = perf_counter()
         return Fitted(
             arrays={"user_factors": factors.users, "item_factors": factors.items},
             scoring={"similarity": "dot", "fold_in": self.fold_in()},
             curve=curve,
             metrics={**norms("user", factors.users), **norms("item", factors.items)},
         )
+
+    def objective(self, scores: csr_array, regularization: float) -> Objective:
+        """Return the objective for scores (users, tracks), those that are 0 left out."""
+        heard = csr_array(scores, copy=True)
+        heard.eliminate_zeros()
+        excess = np.float32(self.alpha) * self.weights(heard)
+        return make_objective(
+            heard, excess, heard.data >= LIKED, self.unobserved_weight, regularization, self.frequency_exponent
+        )
+
+    def weights(self, heard: csr_array) -> Floats:
+        """Return the weight of every stored score."""
+        return relative_weight(heard) if self.weight == "relative" else logarithmic_weight(heard, self.eps)
+
+    def minimise(self, objective: Objective, start: Factors, seed: int, device: str) -> Iterator[Factors]:
+        """Yield the factors after every epoch, without end."""
+        match self.solver:
+            case "auto":
+                solver = "cg" if device == "cpu" else "batched"
+                return self.model_copy(update={"solver": solver}).minimise(objective, start, seed, device)
+            case "cg":
+                return alternate(objective, start, conjugate_gradient.solve_rows)
+            case "cholesky":
+                return alternate(objective, start, cholesky.solve_rows)
+            case "batched":
+                return batched.alternate(objective, start, device)
+            case "sgd":
+                check_small(objective)
+                descent = dense.Descent(self.learning_rate, self.weight_decay, self.batch_size)
+                return dense.descend(objective, start, descent, seed, device)
+
+    def fold_in(self) -> dict[str, JsonValue]:
+        """Return the weights that give a guest the factors of a user who played every liked track once."""
+        liked = self.unobserved_weight + self.alpha * (1.0 if self.weight == "relative" else math.log1p(1 / self.eps))
+        return {
+            "unobserved_weight": self.unobserved_weight,
+            "liked_confidence": liked,
+            "regularization": self.regularization,
+            "frequency_exponent": self.frequency_exponent,
+        }
+
+
+def logarithmic_weight(heard: csr_array, eps: float) -> Floats:
+    """Return log(1 + score / eps): for eps = 1e-8 between 18.4 and 27.6 whatever the score from 1 to 10,000."""
+    return np.log1p(heard.data / eps).astype(np.float32)
+
+
+def relative_weight(heard: csr_array) -> Floats:
+    """Return log(1 + 10 score / the user's mean score), scaled to mean 1 over all cells.
+
+    What a play says depends on how much its listener plays: ten of a thousand are less than ten of twenty.
+    """
+    lengths = np.diff(heard.indptr)
+    means = np.asarray(heard.sum(axis=1)).ravel() / np.maximum(lengths, 1)
+    weight = np.log1p(10 * heard.data / np.repeat(means, lengths))
+    return (weight / weight.mean()).astype(np.float32) if len(weight) else weight.astype(np.float32)
+
+
+def validation_scores(data: PreparedData) -> csr_array:
+    """Return the held-out scores (users, tracks) of known users and tracks."""
+    pairs = data.validation.known()
+    return csr_array((pairs.scores, (pairs.user_rows, pairs.track_rows)), shape=data.interactions.matrix.shape)
+
+
+def random_factors(users: int, items: int, dim: int, seed: int) -> Factors:
+    """Return small normal factors, so that all scores start next to the 0 of an unobserved cell."""
+    rng = np.random.default_rng(seed)
+    scale = np.float32(0.1 / math.sqrt(dim))
+    return Factors(*(scale * rng.standard_normal((rows, dim), dtype=np.float32) for rows in (users, items)))
+
+
+def check_small(objective: Objective) -> None:
+    """Raise unless the whole grid is small enough to walk over."""
+    users, items = objective.shape
+    if users * items > MOST_CELLS:
+        raise TrainingError(
+            f"solver 'sgd' walks over all {users} x {items} = {users * items:,} cells and is for comparison on small "
+            f"data, at most {MOST_CELLS:,} cells; use 'cg', 'cholesky' or 'batched'"
+        )
+
+
+def check_progress(train_loss: float, objective: Objective, epoch: int) -> None:
+    """Raise where the loss is not a number, or worse than that of a model that knows nothing."""
+    nothing = float(objective.by_user.target.sum(dtype=np.float64))
+    if not train_loss <= 1.01 * nothing:
+        raise TrainingError(
+            f"the loss is {train_loss:.4g} after epoch {epoch}, all factors 0 would give {nothing:.4g}: "
+            "lower `learning_rate` (solver 'sgd') or raise `regularization`"
+        )
+
+
+def norms(side: str, factors: Floats) -> dict[str, float]:
+    """Return the distribution of the lengths of the rows, as "user_norm_mean"."""
+    lengths = np.linalg.norm(factors, axis=1)
+    quantiles = {f"p{q:02}": np.percentile(lengths, q) for q in (5, 25, 50, 75, 95)}
+    figures = {"min": lengths.min(), "mean": lengths.mean(), "max": lengths.max(), **quantiles}
+    return {f"{side}_norm_{name}": float(figure) for name, figure in figures.items()}
