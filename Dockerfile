@@ -34,14 +34,15 @@ USER tutti
 ENV NUMBA_CACHE_DIR=/tmp/numba PYTHONPYCACHEPREFIX=/tmp/pycache
 CMD ["sample-models", "/tmp/data", "/models"]
 
-# Bytecode of the modules that are imported and of no others: a fast start on a read-only disk, 100 MB less.
-FROM dependencies AS compiled
-COPY service service
-RUN python -c "import service.app, uvicorn.loops.uvloop, uvicorn.protocols.http.httptools_impl"
+# Bytecode of what is imported and of nothing else: a fast start from a read-only disk, 140 MB less than all of it.
+FROM dependencies AS service-dependencies
+RUN python -c "import fastapi.middleware.cors, prometheus_client.multiprocess, pydantic_settings, safetensors.numpy, torch, \
+    uvicorn.loops.uvloop, uvicorn.protocols.http.httptools_impl"
 
 FROM base AS service
-COPY --from=compiled /venv /venv
-COPY --from=compiled /app/service service
+COPY --from=service-dependencies /venv /venv
+COPY service service
+RUN python -m compileall -q service
 USER tutti
 ENV SERVICE_HOST=0.0.0.0 SERVICE_PORT=8000 SERVICE_MODELS=/models
 EXPOSE 8000
