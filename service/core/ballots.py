@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import torch
@@ -24,10 +25,27 @@ class Ballots:
     """(groups, members), all above 0."""
     calibration: Calibration
     """Of the groups * members rows of `votes`, in the units of `votes`."""
-    allowed: Tensor | None
-    """(groups, tracks) False for tracks that a group must not get; None where all may."""
+    eligible: Tensor | None
+    """(groups, tracks) False for tracks that filters keep from a group; None where there are none."""
+    played: Tensor
+    """(groups, most played so far) rows of tracks that the group has heard in this session, then `NONE`."""
     seeds: tuple[int, ...]
     """One a group."""
+
+    @cached_property
+    def allowed(self) -> Tensor | None:
+        """Return False for tracks that a group must not get, (groups, tracks); None where all may."""
+        if not self.played.numel():
+            return self.eligible
+        tracks = self.votes.shape[2]
+        mask = self.votes.new_ones(self.groups, tracks + 1, dtype=torch.bool)
+        mask.scatter_(1, self.played.masked_fill(self.played == NONE, tracks), value=False)
+        return mask[:, :-1] if self.eligible is None else mask[:, :-1] & self.eligible
+
+    def played_votes(self) -> Tensor:
+        """Return what the members think of what was played, (groups, members, played), 0 for `NONE`."""
+        wide = self.played.clamp(min=0)[:, None, :].expand(-1, self.members, -1)
+        return self.votes.gather(2, wide).masked_fill((self.played == NONE)[:, None, :], 0)
 
     @property
     def groups(self) -> int:
@@ -40,16 +58,20 @@ class Ballots:
         return self.votes.shape[1]
 
     def best_votes(self, k: int) -> Tensor:
-        """Return each member's k highest votes for tracks they may get, (groups, members, min(k, tracks))."""
-        if self.allowed is None and k <= EXACT:
+        """Return each member's k highest votes for eligible tracks, (groups, members, min(k, tracks)).
+
+        What was played counts: a member's own best list does not get worse while the session goes on.
+        """
+        if self.eligible is None and k <= EXACT:
             return self.calibration.best(k).view(self.groups, self.members, -1)
-        return self.best_tracks(k)[0].clamp(min=0)
+        return self._best(k, self.eligible)[0].clamp(min=0)
 
     def best_tracks(self, k: int) -> tuple[Tensor, Tensor]:
         """Return votes (-inf past the last allowed) and rows of each member's k best tracks that they may get."""
-        votes = self.votes
-        if self.allowed is not None:
-            votes = votes.masked_fill(~self.allowed[:, None, :], -torch.inf)
+        return self._best(k, self.allowed)
+
+    def _best(self, k: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        votes = self.votes if mask is None else self.votes.masked_fill(~mask[:, None, :], -torch.inf)
         values, rows = top_k(votes.flatten(0, 1), k)
         shape = (self.groups, self.members, -1)
         return values.view(shape), rows.view(shape)
@@ -65,5 +87,6 @@ class Ballots:
 Strategy = Callable[[Ballots, int], Tensor]
 """Ranks the tracks of each group: ballots and k to rows (groups, at most k), `NONE` where there are no more.
 
-A strategy is fair to k: its list of 10 is the head of its list of 20.
+A strategy is fair to k: its list of 10 is the head of its list of 20. One that looks at what members had so far counts
+what was played as had, so that ten tracks and then ten more are the list of twenty.
 """

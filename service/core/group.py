@@ -48,6 +48,8 @@ class GroupQuery:
     """Track rows that must not appear."""
     only_new: bool = False
     """Leave out what any member has in the training data or named as liked."""
+    already_played: tuple[int, ...] = ()
+    """Distinct rows heard in this session, in order: not played again, and counted as had by their members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,15 @@ def _rank_tables(model: Recommender, strategy: str, tables: Sequence[_Table]) ->
     votes = votes.view(*shape, -1)
     weights = votes.new_tensor([member.weight for member in members]).view(shape)
     excluded = [_excluded(model, query) for query, _ in tables]
-    allowed = _allowed(excluded, votes)
-    ballots = Ballots(votes, weights, calibration, allowed, tuple(query.seed for query, _ in tables))
+    ballots = Ballots(
+        votes=votes,
+        weights=weights,
+        calibration=calibration,
+        eligible=_eligible(excluded, votes),
+        played=_played(tables, votes),
+        seeds=tuple(query.seed for query, _ in tables),
+    )
+    excluded = [np.union1d(out, query.already_played) for out, (query, _) in zip(excluded, tables, strict=True)]
     k = min(max(query.k for query, _ in tables), len(model.tracks))
     rows, filled = _fill_up(model, STRATEGIES[strategy](ballots, k), votes, excluded)
     opinions = votes.gather(2, rows.clamp(min=0)[:, None, :].expand(-1, shape[1], -1))
@@ -185,7 +194,14 @@ def _excluded(model: Recommender, query: GroupQuery) -> NDArray[np.int64]:
     return np.unique(np.concatenate(parts))
 
 
-def _allowed(excluded: Sequence[NDArray[np.int64]], votes: Tensor) -> Tensor | None:
+def _played(tables: Sequence[_Table], votes: Tensor) -> Tensor:
+    """Return the rows that each group has heard in this session, (groups, most), padded with `NONE`."""
+    most = max(len(query.already_played) for query, _ in tables)
+    rows = [[*query.already_played, *[NONE] * (most - len(query.already_played))] for query, _ in tables]
+    return torch.tensor(rows, dtype=torch.long, device=votes.device).view(len(tables), most)
+
+
+def _eligible(excluded: Sequence[NDArray[np.int64]], votes: Tensor) -> Tensor | None:
     """Return False for excluded tracks, (groups, tracks), or None where nothing is excluded."""
     if not any(len(rows) for rows in excluded):
         return None
@@ -224,7 +240,7 @@ def _popular(model: Recommender, k: int, without: set[int]) -> list[int]:
 
 def _rank_strangers(model: Recommender, query: GroupQuery) -> GroupRanking:
     """Return what is popular, for a group of which nothing is known."""
-    excluded = _excluded(model, query)
+    excluded = np.union1d(_excluded(model, query), query.already_played).astype(np.int64)
     rows = _popular(model, query.k, set(excluded.tolist()))
     listeners = model.history.listeners
     rising = np.sort(listeners)

@@ -25,6 +25,20 @@ WORKED_EXAMPLES = {
     "round_robin": ([[1.0, 0.8, 0.1, 0.0], [0.9, 0.7, 0.8, 0.0]], "acb"),  # Ann a; Bob's a is gone, so c; Ann b
     # The average is abc. Bob has one favourite, d, that is all of his ideal list; then Ann's from the top.
     "fair_share": ([[1.0, 0.9, 0.8, 0.0], [0.0, 0.0, 0.0, 0.6]], "dab"),
+    # On average a is second; here Bob's 0 puts it last.
+    "multiplicative": ([[1.0, 0.8, 0.3, 0.0], [0.0, 0.7, 1.0, 0.0]], "bca"),  # 0, .56, .3
+    # Means .6, .65, .55: a gives Bob .2 and c gives Ann .1, both misery, so b and then by the mean.
+    "average_without_misery": ([[1.0, 0.5, 0.1, 0.0], [0.2, 0.4, 1.0, 0.0]], "bac"),
+    # Three members: b beats a and c two to one, a beats c two to one, d loses to all.
+    "copeland": ([[1.0, 0.8, 0.1, 0.0], [0.2, 0.9, 0.7, 0.0], [0.6, 0.7, 0.5, 0.0]], "bac"),
+    # b satisfies both and leads; in the next round a satisfies Ann, then c, Bob's, who had nothing in it.
+    "spgreedy": ([[1.0, 0.8, 0.0, 0.0], [0.0, 0.7, 0.9, 0.0]], "bac"),
+    # b is best by mean and minimum; then both a and c leave the least served at .4, and a has the higher mean.
+    "greedy_lm": ([[1.0, 0.8, 0.0, 0.0], [0.1, 0.7, 0.9, 0.0]], "bac"),
+    # Ann's three favourites have 20, 19 and 18 of her 57 points; Bob's d has all of his, so it is a sure hit.
+    "gfar": ([[1.0, 0.9, 0.8, 0.0], [0.0, 0.0, 0.0, 0.6]], "dab"),
+    # a pays Ann .5 (b .45, d .3 to Bob); then Ann has had more than her half and only d pays; then b pays more than c.
+    "ep_fuzzda": ([[1.0, 0.9, 0.8, 0.0], [0.0, 0.0, 0.0, 0.6]], "adb"),
     # Only b is in both tops; of a (Ann's) and c (Bob's) seed 0 draws a first.
     "shared_first": ([[9, 3, 0, 0], [0, 2, 5, 0]], "bac"),
 }
@@ -34,6 +48,12 @@ ORDER_OF_MEMBERS_MATTERS = {"round_robin"}
 
 MEMBERS_ARE_INTERCHANGEABLE_WITH_WEIGHT = {"average", "approval_voting", "borda_count", "fair_share"}
 """Two members of one mind count as one of weight 2."""
+
+NOBODY_IS_LEFT_OUT = {"spgreedy"}
+"""However light, who has nothing yet comes first."""
+
+A_SESSION_GOES_ON = set(STRATEGIES) - {"copeland", "round_robin", "shared_first"}
+"""Ten tracks and then ten more are the list of twenty: not where the others in the race, turns or a draw matter."""
 
 TRACKS = 40
 
@@ -128,7 +148,26 @@ def test_a_group_of_one_gets_their_own_ranking(name: str, seed: int) -> None:
     assert STRATEGIES[name](ballots(votes), 5)[0].tolist() == slow.best_first(votes[0], 5)
 
 
+@pytest.mark.parametrize("name", sorted(A_SESSION_GOES_ON))
+@given(seed=st.integers(0, 10**6), members=st.integers(1, 5), heard=st.integers(1, 20))
+def test_a_session_goes_on_where_it_stopped(name: str, seed: int, members: int, heard: int) -> None:
+    votes = random_votes(seed, members)
+
+    whole = STRATEGIES[name](ballots(votes), 30)[0].tolist()
+    rest = STRATEGIES[name](ballots(votes, played=whole[:heard]), 30 - heard)[0].tolist()
+
+    assert rest == whole[heard:]
+
+
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
+@given(seed=st.integers(0, 10**6), played=st.sets(st.integers(0, TRACKS - 1), max_size=8))
+def test_what_was_played_is_not_played_again(name: str, seed: int, played: set[int]) -> None:
+    rows = STRATEGIES[name](ballots(random_votes(seed, 3), played=sorted(played)), TRACKS)[0].tolist()
+
+    assert played.isdisjoint(rows)
+
+
+@pytest.mark.parametrize("name", sorted(set(STRATEGIES) - NOBODY_IS_LEFT_OUT))
 def test_a_very_light_member_has_next_to_no_say(name: str) -> None:
     #        a    b    c    d
     ann = [0.9, 0.6, 0.0, 0.0]

@@ -24,16 +24,18 @@ def ballots(
     weights: Sequence[float] | None = None,
     *,
     excluded: Sequence[int] = (),
+    played: Sequence[int] = (),
     seed: int = 0,
 ) -> Ballots:
     """One group: a line of votes a member, a column a track."""
     table = torch.tensor([votes], dtype=torch.float32)
-    allowed = None
+    eligible = None
     if excluded:
-        allowed = torch.ones(1, table.shape[2], dtype=torch.bool)
-        allowed[0, list(excluded)] = False
+        eligible = torch.ones(1, table.shape[2], dtype=torch.bool)
+        eligible[0, list(excluded)] = False
     member_weights = torch.tensor([weights or [1.0] * len(votes)], dtype=torch.float32)
-    return Ballots(table, member_weights, Calibration.measure(table[0]), allowed, (seed,))
+    heard = torch.tensor([list(played)], dtype=torch.long)
+    return Ballots(table, member_weights, Calibration.measure(table[0]), eligible, heard, (seed,))
 
 
 def history_arrays(plays: Mapping[str, Mapping[str, float]], tracks: Sequence[str]) -> dict[str, NDArray[np.generic]]:

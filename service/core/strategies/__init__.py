@@ -8,22 +8,36 @@ from typing import Final
 from service.core.ballots import Strategy
 from service.core.strategies.approval_voting import approval_voting
 from service.core.strategies.average import average
+from service.core.strategies.average_without_misery import average_without_misery
 from service.core.strategies.borda_count import borda_count
+from service.core.strategies.copeland import copeland
+from service.core.strategies.ep_fuzzda import ep_fuzzda
 from service.core.strategies.fair_share import fair_share
+from service.core.strategies.gfar import gfar
+from service.core.strategies.greedy_lm import greedy_lm
 from service.core.strategies.least_misery import least_misery
 from service.core.strategies.most_pleasure import most_pleasure
+from service.core.strategies.multiplicative import multiplicative
 from service.core.strategies.round_robin import round_robin
 from service.core.strategies.shared_first import shared_first
+from service.core.strategies.spgreedy import spgreedy
 
 STRATEGIES: Final[dict[str, Strategy]] = {
     "approval_voting": approval_voting,
     "average": average,
+    "average_without_misery": average_without_misery,
     "borda_count": borda_count,
+    "copeland": copeland,
+    "ep_fuzzda": ep_fuzzda,
     "fair_share": fair_share,
+    "gfar": gfar,
+    "greedy_lm": greedy_lm,
     "least_misery": least_misery,
     "most_pleasure": most_pleasure,
+    "multiplicative": multiplicative,
     "round_robin": round_robin,
     "shared_first": shared_first,
+    "spgreedy": spgreedy,
 }
 
 ON_SCORES: Final = frozenset({"shared_first"})

@@ -53,14 +53,18 @@ def fair_share(ballots: Ballots, k: int) -> Tensor:
     if ballots.allowed is not None:
         sums.masked_fill_(~ballots.allowed, -torch.inf)
     k = min(k, sums.shape[1])
-    picks = _rank(sharpened, scale, sums, ballots.weights.numpy(force=True), k, _SHORTLIST + k)
+    had = (ballots.played_votes().pow(SHARPNESS) * scale[:, :, None]).sum(dim=2).numpy(force=True)
+    picks = _rank(sharpened, scale, sums, ballots.weights.numpy(force=True), had, k, _SHORTLIST + k)
     return torch.from_numpy(picks).to(sums.device)
 
 
-def _rank(sharpened: Tensor, scale: Tensor, sums: Tensor, weights: Floats, k: int, size: int) -> NDArray[np.int64]:
+def _rank(
+    sharpened: Tensor, scale: Tensor, sums: Tensor, weights: Floats, had: Floats, k: int, size: int
+) -> NDArray[np.int64]:
     """Return the lists (groups, k), `NONE` once nothing is left, with a shortlist of at least `size` tracks.
 
-    v is `sharpened` (groups, members, tracks) times `scale` (groups, members); `sums` is s, -inf for excluded tracks.
+    v is `sharpened` (groups, members, tracks) times `scale` (groups, members); `sums` is s, -inf for excluded tracks;
+    `had` is U before the first pick, (groups, members).
     """
     size = min(size, sums.shape[1])
     rows = torch.topk(sums, size, dim=1, sorted=False).indices.sort(dim=1).values  # ties go to the lower row
@@ -68,7 +72,7 @@ def _rank(sharpened: Tensor, scale: Tensor, sums: Tensor, weights: Floats, k: in
     wide = rows[:, None, :].expand(-1, weights.shape[1], -1)
     listed = sharpened.gather(2, wide)
     values = (listed * scale[:, :, None]).numpy(force=True)
-    places, won, shares = race(values, weights, (best == -torch.inf).numpy(force=True), k)
+    places, won, shares = race(values, weights, had, (best == -torch.inf).numpy(force=True), k)
     picks = np.where(places == NONE, NONE, np.take_along_axis(rows.numpy(force=True), places.clip(0), axis=1))
     if size == sums.shape[1]:
         return picks
@@ -78,20 +82,21 @@ def _rank(sharpened: Tensor, scale: Tensor, sums: Tensor, weights: Floats, k: in
     doubtful = np.flatnonzero((won < bound - _ROUNDING).any(axis=1))
     if len(doubtful):
         again = torch.from_numpy(doubtful).to(sums.device)
-        picks[doubtful] = _rank(sharpened[again], scale[again], sums[again], weights[doubtful], k, size * _LONGER)
+        longer = (sharpened[again], scale[again], sums[again], weights[doubtful], had[doubtful])
+        picks[doubtful] = _rank(*longer, k, size * _LONGER)
     return picks
 
 
 def race(
-    values: Floats, weights: Floats, closed: NDArray[np.bool_], k: int
+    values: Floats, weights: Floats, had: Floats, closed: NDArray[np.bool_], k: int
 ) -> tuple[NDArray[np.int64], Floats, Floats]:
     """Return which tracks win, what they gained, (groups, k), and the shares they found, (groups, k, members).
 
-    `values` is (groups, members, tracks), `weights` (groups, members), `closed` (groups, tracks) True for tracks that
-    may not win. A place is `NONE` once nothing is left to win.
+    `values` is (groups, members, tracks), `weights` and `had` (groups, members), `closed` (groups, tracks) True for
+    tracks that may not win. A place is `NONE` once nothing is left to win.
     """
     groups = np.arange(len(values))
-    base = np.full(weights.shape, OFFSET, dtype=values.dtype)
+    base = (had + OFFSET).astype(values.dtype)
     barred = np.where(closed, -np.inf, 0.0).astype(values.dtype)
     by_weight = weights[:, None, :]
     places = np.empty((len(values), k), dtype=np.int64)

@@ -1,0 +1,19 @@
+"""The best on average among what nobody hates (Masthoff; MusicFX)."""
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from service.core.ballots import Ballots
+from service.core.strategies.least_misery import least_relevance
+
+MISERY: Final = 0.2
+"""Relevance that is too little for any member."""
+
+
+def average_without_misery(ballots: Ballots, k: int) -> Tensor:
+    """Rank by the mean of relevance, tracks that give everybody more than `MISERY` before all others."""
+    shares = ballots.weights / ballots.weights.sum(dim=1, keepdim=True)
+    average = torch.bmm(shares[:, None, :], ballots.votes)[:, 0]
+    return ballots.rank_by(average + 2 * (least_relevance(ballots) > MISERY), k)

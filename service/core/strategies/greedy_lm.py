@@ -1,0 +1,41 @@
+"""Raises the least served: the mean of the members' utilities and their minimum in balance (Xiao et al., RecSys 2017).
+
+A member's utility of a list is its mean relevance; greedily, lambda * mean + (1 - lambda) * min.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from service.core.ballots import NONE, Ballots
+from service.core.shortlist import Floats, Shortlist
+
+BALANCE: Final = 0.5
+"""Lambda: 1 is the average strategy, 0 looks at the least served member alone."""
+
+
+def greedy_lm(ballots: Ballots, k: int) -> Tensor:
+    """Rank greedily by BALANCE * mean utility + (1 - BALANCE) * utility of the least served member.
+
+    A light member's misery counts less, as in `least_misery`.
+    """
+    shortlist = Shortlist.of(ballots)
+    importance = (shortlist.weights / shortlist.weights.max(axis=1, keepdims=True))[:, :, None]
+    groups = np.arange(len(shortlist.votes))
+    received = ballots.played_votes().sum(dim=2).numpy(force=True)
+    heard = (ballots.played != NONE).sum(dim=1).numpy(force=True)
+
+    def gains() -> Floats:
+        utility = (received[:, :, None] + shortlist.votes) / (heard[:, None, None] + 1)
+        mean = np.einsum("gm,gmt->gt", shortlist.weights, utility)
+        least = (1 - importance * (1 - utility)).min(axis=1)
+        balanced: Floats = BALANCE * mean + (1 - BALANCE) * least
+        return balanced
+
+    def take(winner: NDArray[np.int64]) -> None:
+        received[:] += shortlist.votes[groups, :, winner]
+        heard[:] += 1
+
+    return shortlist.pick(k, gains, take)

@@ -1,0 +1,13 @@
+"""Everyone likes it a little: the product of the members' relevance (Masthoff)."""
+
+import torch
+from torch import Tensor
+
+from service.core.ballots import Ballots
+
+
+def multiplicative(ballots: Ballots, k: int) -> Tensor:
+    """Rank by the product of relevance ** weight, added up as logarithms so that 64 members do not underflow."""
+    shares = ballots.weights / ballots.weights.sum(dim=1, keepdim=True)
+    logs = ballots.votes.clamp(min=torch.finfo(ballots.votes.dtype).tiny).log_()
+    return ballots.rank_by(torch.bmm(shares[:, None, :], logs)[:, 0], k)

@@ -1,0 +1,47 @@
+"""Nobody is left out: pick what satisfies most of those who had nothing yet (Serbos et al., WWW 2017).
+
+A member is satisfied by a track among their own favourites. Once everybody is, the next round begins, so that fairness
+holds for lists of any length.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from service.core.ballots import Ballots
+from service.core.shortlist import Shortlist
+
+FAVOURITES: Final = 50
+"""A member's own best so many tracks satisfy them."""
+
+_TIE_BREAK: Final = 1e-3
+"""Weight of the mean relevance among tracks that satisfy equally many."""
+
+
+def spgreedy(ballots: Ballots, k: int) -> Tensor:
+    """Rank greedily by the weight of the members whom a track is the first of the round to satisfy."""
+    shortlist = Shortlist.of(ballots)
+    threshold = ballots.best_votes(FAVOURITES)[:, :, -1:].numpy(force=True)
+    satisfies = ((shortlist.votes >= threshold) & (shortlist.votes > 0)).astype(np.float32)
+    tie_break = _TIE_BREAK * np.einsum("gm,gmt->gt", shortlist.weights, shortlist.votes, dtype=np.float64)
+    groups = np.arange(len(satisfies))
+    waiting = np.ones_like(shortlist.weights)
+    heard = ballots.played_votes().numpy(force=True)
+
+    def gains() -> NDArray[np.float64]:
+        covered: NDArray[np.float64] = np.einsum("gm,gmt->gt", waiting * shortlist.weights, satisfies)
+        covered += tie_break
+        return covered
+
+    def satisfy(members: NDArray[np.bool_]) -> None:
+        waiting[members] = 0
+        waiting[~waiting.any(axis=1)] = 1
+
+    def take(winner: NDArray[np.int64]) -> None:
+        satisfy(satisfies[groups, :, winner] > 0)
+
+    for track in range(heard.shape[2]):
+        satisfy((heard[:, :, track] >= threshold[:, :, 0]) & (heard[:, :, track] > 0))
+    return shortlist.pick(k, gains, take)
