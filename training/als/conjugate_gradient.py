@@ -83,7 +83,7 @@ def _iterate(
         residual[k] -= product[k]
         direction[k] = residual[k] / diagonal[k]
         rho += residual[k] * direction[k]
-    solved = rho * np.float32(1e-12)
+    solved = rho * np.float32(1e-12) + np.float32(1e-30)  # below, float32 ends and rho / curvature with it
     for _ in range(steps):
         if rho <= solved:
             break

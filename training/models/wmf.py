@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, JsonValue
 from scipy.sparse import csr_array
 
-from service.core.errors import TrainingError
+from service.core.errors import DataError, TrainingError
 from training.als import batched, cholesky, conjugate_gradient, dense
 from training.als.alternating import alternate
 from training.als.objective import Factors, Floats, Objective, loss, make_objective
@@ -70,28 +70,24 @@ class WMF(Algorithm):
     def fit(self, data: PreparedData, *, seed: int, device: str, progress: Progress) -> Fitted:
         """Return the factors after the last epoch, every user and every track trained.
 
-        The curve gives the objective over the number of cells; on validation without the regularisation.
+        The curve gives the objective over the number of cells; for held-out pairs without the regularisation.
         """
         scores = data.interactions.matrix
-        cells = math.prod(scores.shape)
-        objective = self.objective(scores, self.regularization)
-        held_out = self.objective(validation_scores(data), regularization=0)
+        objectives = {"train_loss": self.objective(scores, self.regularization)}
+        check_liked(objectives["train_loss"])
+        if (held_out := validation_scores(data)).nnz:
+            objectives["validation_loss"] = self.objective(held_out, regularization=0)
         start = random_factors(*scores.shape, self.dim, seed)
+        epochs = islice(self.minimise(objectives["train_loss"], start, seed, device), self.epochs)
         curve: list[dict[str, float]] = []
         seconds, before = 0.0, perf_counter()
-        for epoch, factors in enumerate(islice(self.minimise(objective, start, seed, device), self.epochs), start=1):
+        for epoch, factors in enumerate(epochs, start=1):
             seconds += perf_counter() - before
-            train_loss, validation_loss = loss(objective, factors), loss(held_out, factors)
-            check_progress(train_loss, objective, epoch)
-            curve.append(
-                {
-                    "epoch": epoch,
-                    "train_loss": train_loss / cells,
-                    "validation_loss": validation_loss / cells,
-                    "seconds": seconds,
-                }
-            )
-            progress(epoch, self.epochs, f"loss {train_loss / cells:.4g}")
+            losses = {name: loss(objective, factors) for name, objective in objectives.items()}
+            check_loss(losses["train_loss"], objectives["train_loss"], epoch)
+            a_cell = {name: total / math.prod(scores.shape) for name, total in losses.items()}
+            curve.append({"epoch": epoch, **a_cell, "seconds": seconds})
+            progress(epoch, self.epochs, f"loss {a_cell['train_loss']:.4g}")
             before = perf_counter()
         return Fitted(
             arrays={"user_factors": factors.users, "item_factors": factors.items},
@@ -180,7 +176,13 @@ def check_small(objective: Objective) -> None:
         )
 
 
-def check_progress(train_loss: float, objective: Objective, epoch: int) -> None:
+def check_liked(objective: Objective) -> None:
+    """Raise where there is nothing to learn from."""
+    if not objective.by_user.target.any():
+        raise DataError(f"no pair has a score of {LIKED:g} or more, so nobody is known to like anything")
+
+
+def check_loss(train_loss: float, objective: Objective, epoch: int) -> None:
     """Raise where the loss is not a number, or worse than that of a model that knows nothing."""
     nothing = float(objective.by_user.target.sum(dtype=np.float64))
     if not train_loss <= 1.01 * nothing:
