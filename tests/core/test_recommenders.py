@@ -8,17 +8,21 @@ import torch
 from service.core.recommender import Recommender
 from service.core.recommenders import KINDS
 from service.core.recommenders.factors import Factors
+from service.core.recommenders.item_item import ItemItem
 from service.core.strategies import STRATEGIES
 from tests.core import worlds
 
 PLAYS = {"ann": {"a": 3.0, "b": 1.0}, "bob": {"c": 2.0}, "cat": {"a": 1.0, "d": 0.0}}
 SONGS = ["a", "b", "c", "d"]
+NEIGHBOURS = {"a": {"a": 0.9, "b": 0.5}, "b": {"a": 0.6, "d": -0.1}, "c": {"c": 0.8, "d": 0.3}, "d": {}}
 
 
 @pytest.fixture(params=sorted(KINDS))
 def model(request: pytest.FixtureRequest, tmp_path: Path) -> Recommender:
     if request.param == "top_tracks":
         worlds.publish_counts(tmp_path, PLAYS, SONGS, name="any")
+    elif request.param == "item_item":
+        worlds.publish_item_item(tmp_path, NEIGHBOURS, PLAYS, name="any")
     else:
         x = {"ann": [1.0, 0.1], "bob": [0.1, 1.0], "cat": [0.9, 0.2]}
         y = {"a": [1.0, 0.0], "b": [0.6, 0.1], "c": [0.1, 1.0], "d": [0.0, 0.5]}
@@ -83,3 +87,31 @@ def test_the_same_direction_wins_by_cosine(tmp_path: Path) -> None:
 
 def test_a_track_is_not_similar_to_itself(tmp_path: Path) -> None:
     assert "a" not in similar(tmp_path, "dot")
+
+
+def item_item(root: Path) -> ItemItem:
+    worlds.publish_item_item(root, NEIGHBOURS, PLAYS)
+    model = worlds.load(root, "ease")
+    assert isinstance(model, ItemItem)
+    return model
+
+
+def test_each_track_of_a_history_speaks_for_its_neighbours(tmp_path: Path) -> None:
+    model = item_item(tmp_path)
+
+    ann, bob, cat = model.score(model.user_vectors(torch.tensor([0, 1, 2]))).tolist()
+
+    assert ann == pytest.approx([1.5, 0.5, 0.0, -0.1])  # a: .9 + .6 from b; b: .5 from a; d: -.1 from b
+    assert bob == pytest.approx([0.0, 0.0, 0.8, 0.3])
+    assert cat == pytest.approx([0.9, 0.5, 0.0, 0.0])  # d was skipped and says nothing
+
+
+def test_the_strongest_neighbours_are_the_similar_tracks(tmp_path: Path) -> None:
+    ranking = item_item(tmp_path).similar(0, 10)
+
+    assert ranking.rows.tolist() == [1]  # b; a itself is left out
+    assert ranking.scores.tolist() == pytest.approx([0.5])
+
+
+def test_a_track_without_neighbours_has_no_similar_tracks(tmp_path: Path) -> None:
+    assert item_item(tmp_path).similar(3, 10).rows.tolist() == []

@@ -118,6 +118,35 @@ def publish_factors(
     )
 
 
+def publish_item_item(
+    root: Path,
+    weights: Mapping[str, Mapping[str, float]],
+    plays: Mapping[str, Mapping[str, float]],
+    *,
+    name: str = "ease",
+) -> Manifest:
+    """Publish a model of kind item_item from {track: {neighbour: weight}}."""
+    tracks = list(weights)
+    rows = history_arrays(weights, tracks)
+    heard = history_arrays(plays, tracks)
+    table = dense(weights, tracks)
+    profile = (heard["history_scores"] > 0).astype(np.float32)
+    scores = (dense(plays, tracks) > 0).float() @ table
+    arrays = {
+        "neighbour_indptr": rows["history_indptr"],
+        "neighbour_rows": rows["history_rows"],
+        "neighbour_weights": rows["history_scores"],
+        "profile_weights": profile,
+    }
+    return ArtifactStore(root).publish(
+        manifest(name, "item_item", users=len(plays), tracks=len(tracks)),
+        arrays | heard | calibration_arrays(Calibration.measure(scores)),
+        list(plays),
+        tracks,
+        [TrackInfo(title=f"Song {track}", artist=f"Band {track[0]}") for track in tracks],
+    )
+
+
 def calibration_arrays(calibration: Calibration) -> dict[str, NDArray[np.generic]]:
     """The two arrays of a calibration."""
     return {

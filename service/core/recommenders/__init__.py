@@ -9,10 +9,12 @@ from service.core.artifacts import Artifact
 from service.core.errors import ArtifactError
 from service.core.recommender import Recommender
 from service.core.recommenders.factors import Factors
+from service.core.recommenders.item_item import ItemItem
 from service.core.recommenders.top_tracks import TopTracks
 
-KINDS: Final[dict[str, type[Factors] | type[TopTracks]]] = {
+KINDS: Final[dict[str, type[Factors] | type[ItemItem] | type[TopTracks]]] = {
     Factors.kind: Factors,
+    ItemItem.kind: ItemItem,
     TopTracks.kind: TopTracks,
 }
 """Name of a kind, as manifests give it, to the class that scores it."""
