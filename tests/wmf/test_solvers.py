@@ -70,7 +70,7 @@ def test_all_solvers_reach_the_same_loss(preset: str) -> None:
     model = WMF.preset(preset, {"dim": 10})
     objective = model.objective(listening(12, 10), model.regularization)
     start = random_factors(12, 10, 10, seed=0)
-    epochs = {**dict.fromkeys(FAST, 300), "sgd": 2000}
+    epochs = {**dict.fromkeys(FAST, 200), "sgd": 2000}
 
     losses = {
         name: loss(objective, list(islice(minimise(name, objective, start), n))[-1]) for name, n in epochs.items()
