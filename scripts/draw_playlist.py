@@ -21,7 +21,7 @@ LENGTH = 8
 """Tracks in the playlist."""
 COLOURS = ("#7c5cff", "#00a88f", "#f0803c", "#d6459b")
 WIDTH, ROW, TOP = 860, 40, 118
-BARS = 470
+BARS = 380
 """Where the members' columns begin."""
 
 
@@ -75,6 +75,7 @@ def draw(
     """Return the picture; `worth` is (members, tracks of the list)."""
     column = (WIDTH - BARS - 32) / len(names)
     parts = [text(32, 44, "One playlist, a fair share for everyone", "title")]
+    parts.append(text(32, 87, "What each of them wants how much", "faint"))
     for place, (name, colour) in enumerate(zip(names, COLOURS, strict=False)):
         x = BARS + place * column
         parts += [f'<circle cx="{x + 7:g}" cy="82" r="7" fill="{colour}"/>', text(x + 20, 87, name, "name")]

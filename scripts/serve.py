@@ -43,10 +43,11 @@ def is_ready(base: str) -> bool:
 
 
 def user_ids(models: Path) -> list[str]:
-    """Return the first users of the first model."""
+    """Return some users of a model, those with the shortest ids."""
     pointer = min(models.glob("*/CURRENT"))
-    users = pointer.parent / pointer.read_text().strip() / "users.txt"
-    return users.read_text(encoding="utf-8").splitlines()[:GROUP]
+    users = pointer.parent / pointer.read_text(encoding="utf-8").strip() / "users.txt"
+    ids = users.read_text(encoding="utf-8").splitlines()
+    return sorted(ids, key=lambda user_id: (len(user_id), user_id))[:GROUP]
 
 
 def invitation(base: str, members: list[str]) -> str:

@@ -3,16 +3,17 @@
 They run as docker-compose.yml says, in a project of their own and on a free port.
 """
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.documentation import ROOT, blocks, commands
+
 LARGEST_IMAGE = 1_200_000_000
 """Bytes of the service image with PyTorch's CPU build; README.md says how large it is."""
 
@@ -61,6 +62,26 @@ def test_a_group_gets_a_playlist_over_http(compose: Compose) -> None:
 
     assert len(answer["tracks"]) == 10
     assert [member["status"] for member in answer["members"]] == ["known"] * 3
+
+
+def test_the_readmes_requests_are_answered(compose: Compose) -> None:
+    """On the sample data, where the images and `make run` train the same models."""
+    base = f"http://{compose('port', 'service', '8000')}"
+    requests = [words for words in commands() if words[0] == "curl"]
+    answers = []
+    for words in requests:
+        url = next(word for word in words if word.startswith("http")).replace("http://127.0.0.1:8000", base)
+        body = words[words.index("-d") + 1] if "-d" in words else None
+        headers = {"Content-Type": "application/json"}
+        answer = httpx.request("GET" if body is None else "POST", url, content=body, headers=headers)
+        answers.append(answer.raise_for_status().json())
+
+    promised = json.loads(blocks(ROOT / "README.md", "json")[0])
+    assert answers[0].keys() == promised.keys()
+    assert answers[0]["members"] == promised["members"]
+    assert set(answers[0]["tracks"][0]) == set(promised["tracks"][0])
+    titles = [{track["title"] for track in answer["tracks"]} for answer in (answers[0], promised)]
+    assert len(titles[0] & titles[1]) >= 3, titles  # of five; processors round differently, so near-ties may swap
 
 
 def test_the_service_is_not_root_and_gains_no_rights(compose: Compose) -> None:
