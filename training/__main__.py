@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from service.core.errors import ConfigurationError, TuttiError
-from training.commands import prepare, publish, sample, train
+from training.commands import evaluate, prepare, publish, sample, train
 
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "sample": sample,
     "prepare": prepare,
     "train": train,
+    "evaluate": evaluate,
     "publish": publish,
 }
 """Every command by name."""

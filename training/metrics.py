@@ -33,7 +33,7 @@ Score = Callable[[Tensor], Tensor]
 """Scores of every track (n, tracks) for user rows (n,), as a new tensor."""
 
 Column = NDArray[np.float64]
-"""One figure for each user or each group."""
+"""One figure for each user or each group, NaN where it does not apply."""
 
 
 class Positions(NamedTuple):
@@ -201,7 +201,11 @@ class UserMetrics:
     columns: dict[str, Column]
     """Metric and cut-off, as "ndcg@10", to one figure a user (n,)."""
     lists: NDArray[np.int64]
-    """(n, longest cut-off) tracks recommended to each, best first, -1 where there are no more."""
+    """(n, longest cut-off) tracks recommended to each, best first, `UNKNOWN` where there are no more.
+
+    A track that a listener's scores put at the very bottom is not recommended: play counts have no opinion on
+    what was never played.
+    """
 
     def means(self) -> dict[str, float]:
         """Return the mean of every column, nothing where nobody was judged."""
@@ -219,6 +223,7 @@ def rank_metrics(
     lists = np.full((len(judged), longest), UNKNOWN, dtype=np.int64)
     for start, rows in _chunks(judged, max(1, _SCORES_AT_ONCE // max(1, tracks))):
         scores = score(torch.from_numpy(rows))
+        lowest = scores.amin(dim=1, keepdim=True)
         if truth.excluded is not None:
             scores[_cells(truth.excluded, rows)] = -torch.inf
         relevant = torch.zeros(scores.shape, dtype=torch.bool)
@@ -228,7 +233,7 @@ def rank_metrics(
             raise DataError("a score is not a number, so there is no ranking to judge")
         positions = Positions.of_scores(scores, relevant, Ranking(columns, values), longest)
         parts.append(judge(positions, truth.sizes[rows], cutoffs))
-        named = columns.masked_fill(values == -torch.inf, UNKNOWN)[:, :longest]
+        named = columns.masked_fill(values <= lowest, UNKNOWN)[:, :longest]
         lists[start : start + len(rows), : named.shape[1]] = named.numpy()
     names = column_names(cutoffs)
     metrics = {name: np.concatenate([part[name] for part in parts] or [np.empty(0)]) for name in names}
@@ -257,6 +262,63 @@ def _cells(matrix: csr_array, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
     chunk = csr_array(matrix[rows])
     places = np.repeat(np.arange(len(rows)), np.diff(chunk.indptr))
     return torch.from_numpy(places), torch.from_numpy(chunk.indices.astype(np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Shelf:
+    """What lists are made of: what is known of every track apart from who will like it."""
+
+    listeners: NDArray[np.int64]
+    """(tracks,) users with a score above 0 in training."""
+    users: int
+    """Users in training."""
+    artists: NDArray[np.int64]
+    """(tracks,) a number for each artist, `UNKNOWN` where the catalogue does not say."""
+
+    def judge(self, lists: NDArray[np.int64], cutoffs: Sequence[int] = CUTOFFS) -> dict[str, Column]:
+        """Return novelty, popularity and artists of n lists (n, K), padded with `UNKNOWN`, at every cut-off.
+
+        Novelty is the mean of -log2(listeners / users), the surprise of meeting somebody who knows the track (Zhou
+        et al. 2010), a track nobody plays counting as one with a single listener; popularity is the mean number of
+        listeners. Artists are left out where no artist is known.
+        """
+        listeners = np.append(self.listeners, 0)[lists].astype(np.float64)  # UNKNOWN takes the last entry
+        novelty = -np.log2(np.maximum(listeners, 1) / self.users)
+        figures: dict[str, Column] = {}
+        for k in cutoffs:
+            there = lists[:, :k] != UNKNOWN
+            figures[f"novelty@{k}"] = _mean_where(novelty[:, :k], there)
+            figures[f"popularity@{k}"] = _mean_where(listeners[:, :k], there)
+            if (self.artists != UNKNOWN).any():
+                figures[f"artists@{k}"] = _distinct(np.append(self.artists, UNKNOWN)[lists[:, :k]])
+        return figures
+
+
+def _mean_where(table: Column, there: NDArray[np.bool_]) -> Column:
+    """Return the mean of each row over some of its entries, NaN where it has none."""
+    entries = there.sum(axis=1)
+    sums = (table * there).sum(axis=1)
+    means: Column = np.divide(sums, entries, out=np.full(len(table), np.nan), where=entries > 0)
+    return means
+
+
+def _distinct(table: NDArray[np.int64]) -> Column:
+    """Return how many different numbers each row holds, `UNKNOWN` not counted."""
+    rising = np.sort(table, axis=1)
+    new = np.ones_like(rising, dtype=np.bool_)
+    new[:, 1:] = rising[:, 1:] != rising[:, :-1]
+    count: Column = (new & (rising != UNKNOWN)).sum(axis=1).astype(np.float64)
+    return count
+
+
+def times_recommended(lists: NDArray[np.int64], tracks: int) -> NDArray[np.int64]:
+    """Return how many of the lists (n, K) each track is in, (tracks,)."""
+    return np.bincount(lists[lists != UNKNOWN], minlength=tracks)
+
+
+def coverage(lists: NDArray[np.int64], tracks: int) -> float:
+    """Return the share of the catalogue that is in some list."""
+    return float((times_recommended(lists, tracks) > 0).mean())
 
 
 def validation_metrics(

@@ -49,9 +49,7 @@ def obvious_metrics(hits: list[bool], size: int, k: int) -> dict[str, float]:
 def over_all_orders(scores: list[int], relevant: list[bool], k: int) -> dict[str, float]:
     """The mean over every order of the tracks that puts no higher score behind a lower one."""
     orders = [
-        order
-        for order in permutations(range(len(scores)))
-        if all(scores[a] >= scores[b] for a, b in pairwise(order))
+        order for order in permutations(range(len(scores))) if all(scores[a] >= scores[b] for a, b in pairwise(order))
     ]
     tables = [obvious_metrics([relevant[track] for track in order], sum(relevant), k) for order in orders]
     return {name: float(np.mean([table[name] for table in tables])) for name in tables[0]}
@@ -112,13 +110,13 @@ def test_a_model_without_an_opinion_is_worth_what_chance_is() -> None:
 
 
 def test_what_was_heard_in_training_is_neither_recommended_nor_relevant() -> None:
-    scores = torch.tensor([[9.0, 8.0, 7.0, 6.0]])
-    heard = np.array([[1, 0, 0, 0]], dtype=bool)
-    truth = truth_of(np.array([[1, 1, 0, 0]], dtype=bool), heard)
+    scores = torch.tensor([[9.0, 8.0, 7.0, 6.0, 0.0]])
+    heard = np.array([[1, 0, 0, 0, 0]], dtype=bool)
+    truth = truth_of(np.array([[1, 1, 0, 0, 0]], dtype=bool), heard)
 
     metrics = rank_metrics(lambda rows: scores[rows].clone(), truth, (4,))
 
-    assert metrics.lists.tolist() == [[1, 2, 3, -1]]
+    assert metrics.lists.tolist() == [[1, 2, 3, -1]]  # nothing speaks for the track at the bottom
     assert metrics.columns["recall@4"].tolist() == [1.0]  # track 0 was known, so only track 1 is asked for
     assert metrics.columns["mrr@4"].tolist() == [1.0]
 

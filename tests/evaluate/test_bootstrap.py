@@ -1,0 +1,69 @@
+"""Intervals that hold what they promise."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from training.bootstrap import differences, estimates
+
+
+def test_the_interval_is_that_of_theory_where_there_is_a_theory() -> None:
+    column = np.random.default_rng(3).normal(5, 2, size=400)
+
+    estimate = estimates({"figure": column}, seed=0)["figure"]
+
+    low, high = stats.t.interval(0.95, 399, loc=column.mean(), scale=stats.sem(column))
+    assert estimate.mean == pytest.approx(column.mean())
+    assert estimate.sd == pytest.approx(column.std(ddof=1))
+    assert [estimate.low, estimate.high] == pytest.approx([low, high], abs=0.03)
+
+
+def test_ninety_five_of_a_hundred_intervals_hold_the_truth() -> None:
+    samples = np.random.default_rng(0).exponential(1.0, size=(60, 500))
+
+    found = estimates({str(place): column for place, column in enumerate(samples.T)}, seed=1)
+
+    assert 0.90 < np.mean([estimate.low <= 1.0 <= estimate.high for estimate in found.values()]) < 0.98
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_does_not() -> None:
+    columns = {"figure": np.random.default_rng(0).random(30)}
+
+    assert estimates(columns, seed=1) == estimates(columns, seed=1)
+    assert estimates(columns, seed=1) != estimates(columns, seed=2)
+
+
+def test_entries_that_do_not_apply_count_for_nothing() -> None:
+    column = np.array([1.0, np.nan, 3.0])
+
+    estimate = estimates({"figure": column, "nothing": np.full(3, np.nan)}, seed=0)
+
+    assert list(estimate) == ["figure"]
+    assert (estimate["figure"].mean, estimate["figure"].n) == (2.0, 2)
+
+
+def test_a_single_group_has_no_spread() -> None:
+    estimate = estimates({"figure": np.array([0.4])}, seed=0)["figure"]
+
+    assert (estimate.sd, estimate.low, estimate.high) == (0.0, 0.4, 0.4)
+
+
+def test_a_small_steady_lead_is_seen_because_the_comparison_is_paired() -> None:
+    hard_or_easy = np.random.default_rng(0).random(200)
+    ours, theirs = {"ndcg@10": hard_or_easy + 0.01}, {"ndcg@10": hard_or_easy}
+
+    apart = [estimates(side, seed=0)["ndcg@10"] for side in (ours, theirs)]
+    gap = differences(ours, theirs, seed=0)["ndcg@10"]
+
+    assert apart[0].low < apart[1].high  # side by side nobody would see it
+    assert gap.clear
+    assert (gap.mean, gap.better, gap.worse) == (pytest.approx(0.01), 200, 0)
+
+
+def test_a_model_against_itself_is_no_difference() -> None:
+    side = {"ndcg@10": np.random.default_rng(0).random(20)}
+
+    gap = differences(side, side, seed=0)["ndcg@10"]
+
+    assert not gap.clear
+    assert (gap.mean, gap.low, gap.high) == (0.0, 0.0, 0.0)

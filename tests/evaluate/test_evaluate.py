@@ -1,0 +1,184 @@
+"""The whole command on a world that can be solved by eye."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from service.core.errors import DataError
+from service.core.strategies import STRATEGIES
+from tests.evaluate.conftest import LISTENERS, write_split, write_world
+from training.__main__ import main
+from training.evaluate import Evaluation, Plan, evaluate
+from training.evaluate.results import Results
+
+
+def run(prepared: Path, models: Path, out: Path, *options: str) -> int:
+    return main(["evaluate", "--data", str(prepared), "--models", str(models), "--out", str(out), *options])
+
+
+@pytest.fixture(scope="module")
+def evaluation(prepared: Path, models: Path) -> Evaluation:
+    return evaluate(Plan(data=prepared, models=models, n_groups=(4, 8), group_size=2, cutoffs=(2, 5)))
+
+
+def users(evaluation: Evaluation, model: str, protocol: str, metric: str) -> float:
+    rows = [row for row in evaluation.results.users if (row.model, row.protocol) == (model, protocol)]
+    return rows[0].metrics[metric].mean
+
+
+def test_who_knows_the_truth_is_perfect_and_who_believes_the_opposite_is_not(evaluation: Evaluation) -> None:
+    assert users(evaluation, "seer", "new", "ndcg@2") == pytest.approx(1)
+    assert users(evaluation, "seer", "new", "recall@2") == pytest.approx(1)
+    assert users(evaluation, "fool", "new", "recall@5") == 0
+
+
+def test_play_counts_have_no_opinion_on_new_tracks_and_get_what_chance_gets(evaluation: Evaluation) -> None:
+    assert users(evaluation, "basic", "new", "recall@2") == pytest.approx(2 / 12)  # 2 of the 12 tracks not heard
+
+
+def test_new_leaves_out_what_was_heard_and_all_does_not(evaluation: Evaluation) -> None:
+    assert users(evaluation, "seer", "all", "recall@2") == pytest.approx(2 / 10)  # 10 equals, of which 3 are relevant
+    assert users(evaluation, "seer", "all", "hit_rate@2") == pytest.approx(1 - 7 / 10 * 6 / 9)
+
+
+def test_a_group_of_one_mind_gets_hits_from_the_seer_and_none_from_the_fool(
+    prepared: Path, models: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "groups.jsonl"
+    file.write_text('{"group_id": "even", "user_ids": ["u00", "u02"]}\n{"group_id": "odd", "user_ids": ["u01", "u05"]}')
+
+    results = evaluate(Plan(data=prepared, models=models, groups=file, cutoffs=(10,))).results
+
+    precision = {(r.model, r.strategy): r.metrics["precision@10"].mean for r in results.groups if r.protocol == "all"}
+    assert all(
+        precision["fool", strategy] == 0 for strategy in set(STRATEGIES) - {"shared_first"}
+    )  # it pools scores above 0 only
+    assert precision["seer", "fair_share"] >= 0.4  # ten tracks of their parity, of which two members heard 4 or more
+
+
+def test_every_model_and_strategy_has_a_row_for_every_protocol_and_number_of_groups(evaluation: Evaluation) -> None:
+    rows = {(row.model, row.strategy, row.protocol, row.groups) for row in evaluation.results.groups}
+
+    assert len(rows) == len(evaluation.results.groups) == 3 * len(STRATEGIES) * 2 * 2
+
+
+def test_the_lead_of_the_seer_is_clear_in_the_paired_comparison(evaluation: Evaluation) -> None:
+    comparison = next(
+        c
+        for c in evaluation.results.comparisons
+        if (c.of, c.protocol, c.second) == ("users", "new", "basic") and c.first == "seer"
+    )
+
+    assert comparison.differences["ndcg@2"].clear
+    assert comparison.differences["ndcg@2"].better == LISTENERS
+
+
+def test_validation_stands_in_for_an_empty_test_split_and_the_report_warns(evaluation: Evaluation) -> None:
+    assert evaluation.results.data.split == "validation"
+    assert any("validation split" in warning for warning in evaluation.results.warnings)
+
+
+def test_the_share_of_new_pairs_is_counted(evaluation: Evaluation) -> None:
+    assert evaluation.results.data.new_share == pytest.approx(2 / 3)
+
+
+def test_the_same_seed_gives_the_same_figures(evaluation: Evaluation, prepared: Path, models: Path) -> None:
+    again = evaluate(Plan(data=prepared, models=models, n_groups=(4, 8), group_size=2, cutoffs=(2, 5))).results
+
+    assert again.users == evaluation.results.users
+    assert again.groups == evaluation.results.groups
+
+
+def test_all_files_are_written_and_the_page_needs_no_other(prepared: Path, models: Path, tmp_path: Path) -> None:
+    out, rankings = tmp_path / "out", tmp_path / "rankings.jsonl"
+    options = ["--n-groups", "3", "--group-size", "2", "--strategy", "average", "shared_first"]
+
+    assert run(prepared, models, out, *options, "--k", "5", "--rankings", str(rankings)) == 0
+
+    results = Results.model_validate_json((out / "results.json").read_text())
+    page = (out / "report.html").read_text()
+    assert {path.stem for path in (out / "figures").glob("*.png")} == {
+        "listeners", "groups", "fairness", "popularity", "heat-map", "loss", "norms",
+    }  # fmt: skip
+    assert not re.findall(r'(?:src|href|srcset)="(?!data:)', page)
+    assert all(model.name in page for model in results.models)
+    assert len(pd.read_csv(out / "users.csv")) == 3 * 2 * LISTENERS
+    assert len(pd.read_csv(out / "groups.csv")) == 3 * 2 * 2 * 3
+    lines = [json.loads(line) for line in rankings.read_text().splitlines()]
+    assert len(lines) == 3 * 2 * 2 * 3
+    assert {"group_id", "user_ids", "model", "strategy", "track_ids"} <= set(lines[0])
+
+
+def test_given_groups_may_hold_strangers_and_people_with_nothing_relevant(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world, file, out = tmp_path / "prepared", tmp_path / "groups.jsonl", tmp_path / "out"
+    write_world(world)
+    held_out = [("u00", "t00", 1.0), ("u01", "t01", 0.0), ("nobody", "t01", 1.0), ("u02", "unheard of", 1.0)]
+    write_split(world, "test", held_out)
+    members = [["u00", "nobody"], ["nobody"], ["u01"], ["u02", "u05", "u00"]]
+    file.write_text("".join(json.dumps({"group_id": f"g{n}", "user_ids": m}) + "\n" for n, m in enumerate(members)))
+
+    assert run(world, models, out, "--groups", str(file), "--strategy", "average", "--model", "seer") == 0
+
+    results = Results.model_validate_json((out / "results.json").read_text())
+    assert results.population.nothing_relevant == 1
+    assert results.population.unknown == {"seer": 1}
+    assert results.group_info.strangers == {"seer": 2}
+    assert results.group_info.nothing_relevant == 2  # u01 only skipped, u05 is not in the split
+    assert results.data.split == "test"
+    assert "unknown to seer" in capsys.readouterr().out
+
+
+def test_a_model_of_other_data_is_judged_with_a_warning(models: Path, tmp_path: Path) -> None:
+    world = tmp_path / "prepared"
+    write_world(world)
+    write_split(world, "train", [("u00", "t01", 1.0)])
+
+    warnings = evaluate(Plan(data=world, models=models, n_groups=(2,), group_size=2, names=("seer",))).results.warnings
+
+    assert "seer: trained on other data" in warnings[0]
+
+
+def test_listeners_are_drawn_where_there_are_more_than_asked_for(prepared: Path, models: Path) -> None:
+    plan = Plan(data=prepared, models=models, n_groups=(2,), group_size=2, max_users=5, strategies=("average",))
+
+    results = evaluate(plan).results
+
+    assert (results.population.known, results.population.drawn) == (LISTENERS, 5)
+    assert {row.users for row in results.users} == {5}
+
+
+def test_nothing_to_judge_by_is_a_clear_error(models: Path, tmp_path: Path) -> None:
+    world = tmp_path / "prepared"
+    write_world(world)
+    write_split(world, "validation", [])
+
+    with pytest.raises(DataError, match="holds no pairs"):
+        evaluate(Plan(data=world, models=models))
+
+
+def test_nobody_known_is_a_clear_error(models: Path, tmp_path: Path) -> None:
+    world = tmp_path / "prepared"
+    write_world(world)
+    write_split(world, "validation", [("nobody", "t01", 1.0)])
+
+    with pytest.raises(DataError, match="nobody to judge by"):
+        evaluate(Plan(data=world, models=models))
+
+
+@pytest.mark.parametrize("options", [["--k", "0"], ["--strategy", "dictator"], ["--n-groups", "x"]])
+def test_wrong_usage_is_exit_code_2(prepared: Path, models: Path, tmp_path: Path, options: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(prepared, models, tmp_path, *options)
+
+
+def test_a_store_without_models_fails_with_one_line(
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(prepared, tmp_path / "none", tmp_path / "out") == 1
+
+    assert capsys.readouterr().err.strip().splitlines()[-1].endswith("make one with `python -m training train`")

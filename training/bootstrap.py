@@ -1,0 +1,111 @@
+"""How sure a mean is, and a difference of two: percentile bootstrap (Efron 1979) over users or groups.
+
+Everything drawn with the same seed over the same users or groups is resampled alike, so comparisons are paired.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from training.metrics import Column
+
+RESAMPLES: Final = 1000
+CONFIDENCE: Final = 0.95
+
+_DRAWS_AT_ONCE: Final = 4_000_000
+
+
+class Estimate(BaseModel):
+    """A mean over users or groups and how far it may be off."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mean: float
+    low: float
+    """Lower end of the 95 % interval of the mean."""
+    high: float
+    sd: float
+    """Sample standard deviation of the users or groups themselves, 0 for a single one."""
+    n: int
+    """Users or groups that the figure applies to."""
+
+
+class Difference(BaseModel):
+    """A mean minus another over the same users or groups."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mean: float
+    low: float
+    high: float
+    better: int
+    """Users or groups with the higher figure on the first side."""
+    worse: int
+    n: int
+
+    @property
+    def clear(self) -> bool:
+        """Return whether the interval leaves no doubt about the sign."""
+        return self.low > 0 or self.high < 0
+
+
+def estimates(columns: Mapping[str, Column], seed: int) -> dict[str, Estimate]:
+    """Return the estimate of every column that applies to anybody; all columns have one entry a user or group."""
+    tables = {name: column for name, column in columns.items() if not np.isnan(column).all()}
+    if not tables:
+        return {}
+    values = np.stack(list(tables.values()), axis=1)
+    low, high = mean_intervals(values, seed)
+    return {
+        name: _estimate(column[~np.isnan(column)], float(low[place]), float(high[place]))
+        for place, (name, column) in enumerate(tables.items())
+    }
+
+
+def _estimate(column: Column, low: float, high: float) -> Estimate:
+    sd = float(column.std(ddof=1)) if len(column) > 1 else 0.0
+    return Estimate(mean=float(column.mean()), low=low, high=high, sd=sd, n=len(column))
+
+
+def differences(first: Mapping[str, Column], second: Mapping[str, Column], seed: int) -> dict[str, Difference]:
+    """Return first minus second for every column that both have and that applies to anybody on both sides."""
+    gaps = {name: column - second[name] for name, column in first.items() if name in second}
+    gaps = {name: gap for name, gap in gaps.items() if not np.isnan(gap).all()}
+    if not gaps:
+        return {}
+    low, high = mean_intervals(np.stack(list(gaps.values()), axis=1), seed)
+    return {
+        name: _difference(gap[~np.isnan(gap)], float(low[place]), float(high[place]))
+        for place, (name, gap) in enumerate(gaps.items())
+    }
+
+
+def _difference(gap: Column, low: float, high: float) -> Difference:
+    better, worse = int((gap > 0).sum()), int((gap < 0).sum())
+    return Difference(mean=float(gap.mean()), low=low, high=high, better=better, worse=worse, n=len(gap))
+
+
+def mean_intervals(values: NDArray[np.float64], seed: int) -> tuple[Column, Column]:
+    """Return both ends (columns,) of the interval of each column's mean; values (n, columns), NaN left out."""
+    rng = np.random.default_rng(seed)
+    present = ~np.isnan(values)
+    filled = np.where(present, values, 0.0)
+    n = len(values)
+    at_once = max(1, _DRAWS_AT_ONCE // n)
+    parts = []
+    for start in range(0, RESAMPLES, at_once):
+        times = _times_drawn(rng, min(at_once, RESAMPLES - start), n)
+        counts = np.full((len(times), values.shape[1]), float(n)) if present.all() else times @ present
+        parts.append(np.divide(times @ filled, counts, out=np.full(counts.shape, np.nan), where=counts > 0))
+    tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    low, high = np.nanquantile(np.concatenate(parts), tails, axis=0)
+    return low, high
+
+
+def _times_drawn(rng: np.random.Generator, resamples: int, n: int) -> NDArray[np.float64]:
+    """Return how often each of n entries comes up when n are drawn with replacement, (resamples, n)."""
+    drawn = rng.integers(n, size=(resamples, n)) + np.arange(resamples)[:, None] * n
+    return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n).astype(np.float64)

@@ -1,0 +1,167 @@
+"""Judging models: rankings for single listeners, playlists for groups, and how sure the differences are."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Final
+
+from service.core.artifacts import ArtifactStore, DataFingerprint
+from service.core.errors import ConfigurationError, DataError
+from service.core.strategies import STRATEGIES
+from training.bootstrap import CONFIDENCE, RESAMPLES
+from training.data import Split
+from training.evaluate.held_out import HeldOut
+from training.evaluate.listeners import UserTable, compare_users, draw_users, judge_users
+from training.evaluate.playlists import (
+    GroupTable,
+    choose_groups,
+    compare_playlists,
+    describe_groups,
+    judge_playlists,
+)
+from training.evaluate.results import DataInfo, ModelInfo, Population, Results
+from training.evaluate.subject import Subject
+from training.metrics import CUTOFFS
+
+INTERVAL: Final = f"{CONFIDENCE:.0%} percentile bootstrap of the mean, {RESAMPLES} resamples"
+
+Say = Callable[[str], None]
+"""Told what is being done now."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to evaluate, and by what."""
+
+    data: Path
+    models: Path
+    names: tuple[str, ...] = ()
+    """Models, or all that have a current version."""
+    strategies: tuple[str, ...] = tuple(STRATEGIES)
+    split: Split | None = None
+    """None: test unless it is empty."""
+    n_groups: tuple[int, ...] = (10, 100)
+    """Groups in each table; fewer are the first of more. Only for random groups."""
+    group_size: int = 5
+    groups: Path | None = None
+    """Given groups in place of random ones."""
+    cutoffs: tuple[int, ...] = CUTOFFS
+    max_users: int | None = 10_000
+    """More listeners than this are not judged one by one but by so many of them; None: all."""
+    seed: int = 0
+    command: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The results, and the tables of single figures that they are means of."""
+
+    results: Results
+    subjects: list[Subject]
+    users: list[UserTable]
+    groups: list[GroupTable]
+
+
+def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
+    """Judge the models of a store by a prepared folder.
+
+    DataError where there is nothing to judge by, ArtifactError where a model cannot be loaded.
+    """
+    started = perf_counter()
+    say("reading the data")
+    held_out = HeldOut.load(plan.data, plan.split)
+    say("loading the models")
+    subjects = _subjects(plan)
+    population, users = draw_users(held_out, subjects, plan.max_users, plan.seed)
+    if not users:
+        raise DataError(_nobody(held_out, population))
+    say(f"ranking all tracks for {len(users)} listeners")
+    user_tables = judge_users(held_out, subjects, users, plan.cutoffs)
+    everybody = draw_users(held_out, subjects, None, plan.seed)[1]
+    groups = choose_groups(everybody, plan.groups, max(plan.n_groups), plan.group_size, plan.seed)
+    numbers = sorted(set(plan.n_groups)) if plan.groups is None else [len(groups)]
+    say(f"making playlists for {len(groups)} groups")
+    group_tables = judge_playlists(held_out, subjects, plan.strategies, groups, plan.cutoffs, plan.seed)
+    say("drawing resamples")
+    models = [_model_info(subject, held_out) for subject in subjects]
+    results = Results(
+        created_at=datetime.now(UTC),
+        command=plan.command,
+        seed=plan.seed,
+        interval=INTERVAL,
+        cutoffs=sorted(plan.cutoffs),
+        data=_data_info(plan, held_out),
+        models=models,
+        population=population,
+        users=[table.row(plan.cutoffs, plan.seed) for table in user_tables],
+        group_info=describe_groups(
+            held_out, subjects, groups, numbers, "drawn at random" if plan.groups is None else str(plan.groups)
+        ),
+        groups=[table.row(number, plan.cutoffs, plan.seed) for number in numbers for table in group_tables],
+        comparisons=[*compare_users(user_tables, plan.seed), *compare_playlists(group_tables, plan.seed)],
+        warnings=_warnings(held_out, models),
+        seconds=perf_counter() - started,
+    )
+    return Evaluation(results, subjects, user_tables, group_tables)
+
+
+def _subjects(plan: Plan) -> list[Subject]:
+    """Return the models of the plan in its order; all of the store by name where it names none."""
+    unknown = sorted(set(plan.strategies) - set(STRATEGIES))
+    if unknown:
+        raise ConfigurationError(f"no strategy {unknown[0]!r}, known: {sorted(STRATEGIES)}")
+    store = ArtifactStore(plan.models)
+    names = list(dict.fromkeys(plan.names)) or store.names()
+    if not names:
+        raise DataError(f"{plan.models} holds no model; make one with `python -m training train`")
+    return [Subject.of(store.load(name)) for name in names]
+
+
+def _nobody(held_out: HeldOut, population: Population) -> str:
+    return (
+        f"the {held_out.split} split has {population.users} users, {population.nothing_relevant} of them with "
+        f"nothing relevant and the others unknown to a model ({population.unknown}), so there is nobody to judge by"
+    )
+
+
+def _model_info(subject: Subject, held_out: HeldOut) -> ModelInfo:
+    manifest = subject.artifact.manifest
+    return ModelInfo(
+        name=manifest.name,
+        version=manifest.version,
+        algorithm=manifest.algorithm,
+        kind=manifest.kind,
+        same_data=manifest.data.sha256 == held_out.fingerprint,
+    )
+
+
+def _data_info(plan: Plan, held_out: HeldOut) -> DataInfo:
+    return DataInfo(
+        folder="/".join(plan.data.resolve().parts[-2:]),
+        split=held_out.split,
+        train=DataFingerprint(
+            sha256=held_out.fingerprint,
+            users=held_out.train["user_id"].nunique(),
+            tracks=held_out.train["track_id"].nunique(),
+            pairs=len(held_out.train),
+        ),
+        pairs=len(held_out.pairs),
+        relevant=len(held_out.relevant),
+        new=int(held_out.new.sum()),
+    )
+
+
+def _warnings(held_out: HeldOut, models: Sequence[ModelInfo]) -> list[str]:
+    """Return what a reader must know before believing a figure."""
+    strange = [model.name for model in models if not model.same_data]
+    warnings = []
+    if strange:
+        warnings.append(
+            f"{', '.join(strange)}: trained on other data than this train.parquet, so they may have seen what they "
+            "are judged by"
+        )
+    if held_out.split == "validation":
+        warnings.append("judged by the validation split, which a training may have used to stop early or to be tuned")
+    return warnings

@@ -1,0 +1,98 @@
+"""What models are judged by: one split that they have not learned from, and what was known before it."""
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from service.core.errors import DataError
+from service.core.ids import IdIndex
+from training.data import Pairs, Split, read_split
+from training.metrics import RELEVANT, Truth
+
+Protocol = Literal["new", "all"]
+"""Whether what a listener heard in an earlier split is left out of their ranking, or may come again as it is served."""
+
+PROTOCOLS: Final[tuple[Protocol, ...]] = ("new", "all")
+EARLIER: Final[dict[Split, tuple[Split, ...]]] = {"validation": ("train",), "test": ("train", "validation")}
+"""The splits that can be judged by, and those that came before."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """One split to judge by. Frames have the columns user_id, track_id and score."""
+
+    split: Split
+    pairs: pd.DataFrame
+    train: pd.DataFrame
+    earlier: pd.DataFrame
+    """Pairs of all earlier splits, train included."""
+    fingerprint: str
+    """sha256 of train.parquet."""
+
+    @classmethod
+    def load(cls, folder: Path, split: Split | None = None) -> "HeldOut":
+        """Return a split of a prepared folder: test unless it is empty, then validation."""
+        splits = {name: read_split(folder, name) for name in ("train", "validation", "test")}
+        if split is None:
+            split = "validation" if splits["test"].empty else "test"
+        if splits[split].empty:
+            raise DataError(f"{folder / f'{split}.parquet'} holds no pairs, so there is nothing to judge by")
+        return cls(
+            split=split,
+            pairs=splits[split],
+            train=splits["train"],
+            earlier=pd.concat([splits[name] for name in EARLIER[split]], ignore_index=True),
+            fingerprint=hashlib.sha256((folder / "train.parquet").read_bytes()).hexdigest(),
+        )
+
+    @cached_property
+    def relevant(self) -> pd.DataFrame:
+        """Return the pairs that count as relevant."""
+        return self.pairs[self.pairs["score"] >= RELEVANT]
+
+    @cached_property
+    def new(self) -> NDArray[np.bool_]:
+        """Return for each relevant pair whether no earlier split has it."""
+        columns = ["user_id", "track_id"]
+        known = self.relevant[columns].merge(self.earlier[columns], how="left", on=columns, indicator="where")
+        return (known["where"] == "left_only").to_numpy(dtype=np.bool_)
+
+    def users(self, protocol: Protocol) -> set[str]:
+        """Return the users with something relevant that the protocol allows to be recommended."""
+        return set(self.relevant["user_id"][self.new] if protocol == "new" else self.relevant["user_id"])
+
+    def truth(self, users: IdIndex, tracks: IdIndex, protocol: Protocol) -> Truth:
+        """Return what these users liked, in rows of these indexes."""
+        shape = (len(users), len(tracks))
+        excluded = _mask(_rows(self.earlier, users, tracks).known(), shape) if protocol == "new" else None
+        return Truth.of(_rows(self.pairs, users, tracks), shape, excluded)
+
+
+def _rows(frame: pd.DataFrame, users: IdIndex, tracks: IdIndex) -> Pairs:
+    frame = frame[frame["user_id"].isin(users.ids)]
+    return Pairs(
+        users.rows(frame["user_id"].tolist()),
+        tracks.rows(frame["track_id"].tolist()),
+        frame["score"].to_numpy(dtype=np.float32),
+    )
+
+
+def _mask(pairs: Pairs, shape: tuple[int, int]) -> csr_array:
+    matrix = csr_array(
+        (np.ones(len(pairs.user_rows), dtype=np.bool_), (pairs.user_rows, pairs.track_rows)), shape=shape
+    )
+    matrix.sum_duplicates()  # a pair may come again in a later split
+    return matrix
+
+
+def known_to_all(user_ids: Collection[str], indexes: Collection[IdIndex]) -> list[str]:
+    """Return the users that every model knows, sorted."""
+    return sorted(user_id for user_id in user_ids if all(user_id in index for index in indexes))

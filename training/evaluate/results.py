@@ -1,0 +1,131 @@
+"""Everything an evaluation found, as results.json holds it: a public format, each figure with what it rests on."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from service.core.artifacts import DataFingerprint
+from training.bootstrap import Difference, Estimate
+from training.data import Split
+from training.evaluate.held_out import Protocol
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelInfo(_Record):
+    """One model that was judged."""
+
+    name: str
+    version: str
+    algorithm: str
+    kind: str
+    same_data: bool
+    """Whether it was trained on the train.parquet of this evaluation."""
+
+
+class DataInfo(_Record):
+    """What the models were judged by."""
+
+    folder: str
+    split: Split
+    train: DataFingerprint
+    pairs: int
+    """Pairs of the split."""
+    relevant: int
+    """Those with a score of at least 1."""
+    new: int
+    """Relevant pairs that no earlier split has: what a model that can only repeat must miss."""
+
+    @property
+    def new_share(self) -> float:
+        """Return the share of relevant pairs that are new, 0 where nothing is relevant."""
+        return self.new / self.relevant if self.relevant else 0.0
+
+
+class Population(_Record):
+    """Who could be judged, and why others could not."""
+
+    users: int
+    """Users of the split."""
+    nothing_relevant: int
+    """Users who only skipped."""
+    nothing_new: int
+    """Users with relevant tracks, all of them heard in an earlier split; they count under protocol `all` only."""
+    unknown: dict[str, int]
+    """For each model, users with something relevant that it has never seen; they count for no model."""
+    known: int
+    """Users with something relevant whom every model knows."""
+    drawn: int
+    """Of those, how many were drawn to be judged."""
+
+
+class UserRow(_Record):
+    """What lists for single listeners are worth."""
+
+    model: str
+    protocol: Protocol
+    users: int
+    metrics: dict[str, Estimate]
+    coverage: dict[str, float]
+    """Share of the catalogue that appears in some list, by metric and cut-off, as "coverage@10"."""
+
+
+class GroupRow(_Record):
+    """What playlists for groups are worth."""
+
+    model: str
+    strategy: str
+    default: bool
+    """Whether this is the strategy that the model is served with unless somebody asks for another."""
+    protocol: Protocol
+    groups: int
+    metrics: dict[str, Estimate]
+    coverage: dict[str, float]
+
+
+class Comparison(_Record):
+    """One row of a table against another over the same users or groups: first minus second."""
+
+    of: str
+    """users or groups."""
+    protocol: Protocol
+    first: str
+    second: str
+    differences: dict[str, Difference]
+
+
+class GroupInfo(_Record):
+    """Which groups were judged."""
+
+    source: str
+    """"drawn at random" or the file."""
+    groups: list[int]
+    """How many, for each table; fewer are the first of more."""
+    members: dict[str, int]
+    """How many groups have so many members, as {"5": 100}."""
+    strangers: dict[str, int]
+    """For each model, members it has never seen: they have no say in the list and are still asked what they like."""
+    nothing_relevant: int
+    """Members with nothing relevant: they count in precision, not in figures of single members."""
+
+
+class Results(_Record):
+    """One evaluation."""
+
+    format: int = 1
+    created_at: datetime
+    command: str
+    seed: int
+    interval: str
+    cutoffs: list[int]
+    data: DataInfo
+    models: list[ModelInfo]
+    population: Population
+    users: list[UserRow]
+    group_info: GroupInfo
+    groups: list[GroupRow]
+    comparisons: list[Comparison]
+    warnings: list[str]
+    seconds: float

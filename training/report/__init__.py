@@ -1,0 +1,176 @@
+"""One page that shows an evaluation to a person: report.html, with every figure inside it."""
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from training.bootstrap import Difference
+from training.evaluate import Evaluation
+from training.evaluate.results import Results, UserRow
+from training.groups import GROUP_METRICS
+from training.metrics import RANK_METRICS
+from training.report.figures import PROTOCOL_TITLES, TRACKS_SHOWN, USERS_SHOWN, Picture, middle_cutoff, pictures
+
+METRICS: Final[dict[str, str]] = {
+    "precision": "the share of the tracks in the list that were listened to afterwards; for a group, by any member.",
+    "recall": "the share of what a listener went on to hear that the list had named.",
+    "ndcg": "hits count more the higher they stand; 1 means that no order could be better.",
+    "map": "precision at each hit, averaged: it asks for many hits and for early ones.",
+    "mrr": "1 over the place of the first hit: 1 for first, one half for second, 0 for none.",
+    "hit_rate": "the share of listeners for whom the list has at least one hit.",
+    "min_ndcg": "nDCG of the member of the group who is served worst.",
+    "zero_recall": "the share of members who find nothing in the list that they would listen to; lower is better.",
+    "dfh": "how early each member meets their first hit, on the scale of nDCG: 1 first, .63 second, .5 third.",
+    "prefix_min_max": "how even the list is wherever one stops listening: the least share of their own best list that "
+    "a member has got by then over the greatest, 1 for perfectly even. It believes the model; all others believe the "
+    "listeners.",
+    "novelty": "how surprising the tracks are: bits, log2 of one over the share of listeners who know the track.",
+    "popularity": "the mean number of listeners that a recommended track had in training.",
+    "artists": "how many different artists are in a list.",
+    "coverage": "the share of the catalogue that appears in somebody's list.",
+}
+"""One sentence each, for somebody who has never met the word."""
+
+NAMES: Final[dict[str, str]] = {
+    "ndcg": "nDCG", "map": "MAP", "mrr": "MRR", "dfh": "DFH", "min_ndcg": "min nDCG", "zero_recall": "zRecall",
+    "prefix_min_max": "prefix min/max", "hit_rate": "hit rate",
+}  # fmt: skip
+"""Names as the literature writes them, where they differ from ours."""
+
+
+def write_report(evaluation: Evaluation, out: Path) -> None:
+    """Write report.html and figures/*.png below a folder."""
+    drawn = pictures(evaluation)
+    folder = out / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in drawn.items():
+        (folder / f"{name}.png").write_bytes(picture.light)
+    (out / "report.html").write_text(page(evaluation.results, drawn), encoding="utf-8")
+
+
+def page(results: Results, drawn: dict[str, Picture]) -> str:
+    """Return the report as HTML that needs no other file."""
+    environment = Environment(
+        loader=PackageLoader("training.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    k = middle_cutoff(results)
+    environment.filters |= {"label": label, "number": number, "image": image}
+    return environment.get_template("report.html.j2").render(
+        results=results,
+        k=k,
+        pictures=drawn,
+        metrics=METRICS,
+        protocols=PROTOCOL_TITLES,
+        findings=findings(results),
+        left_out=left_out(results),
+        heat_map=(USERS_SHOWN, TRACKS_SHOWN),
+        user_metrics=tuple(RANK_METRICS),
+        group_metrics=[f"{name}@{k}" for name in GROUP_METRICS if name != "precision"],
+        list_metrics=[f"{name}@{k}" for name in ("novelty", "popularity", "artists")],
+        compared_users=[f"{name}@{k}" for name in RANK_METRICS],
+        compared_groups=[f"{name}@{k}" for name in GROUP_METRICS],
+    )
+
+
+def label(name: str) -> str:
+    """Return a metric's name for people: "min_ndcg@10" as "min nDCG@10"."""
+    metric, at, k = name.partition("@")
+    return NAMES.get(metric, metric.replace("_", " ")) + at + k
+
+
+def number(value: float) -> str:
+    """Return a figure with about three digits that count."""
+    digits = next((digits for limit, digits in ((0.1, 4), (10, 3), (1000, 1)) if abs(value) < limit), 0)
+    return f"{value:,.{digits}f}"
+
+
+def image(picture: bytes) -> str:
+    """Return a PNG as the address of itself."""
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+
+
+def left_out(results: Results) -> list[str]:
+    """Return in words who could not be judged or served."""
+    population, groups = results.population, results.group_info
+    counts = {
+        "listeners have nothing relevant and are left out": population.nothing_relevant,
+        f"listeners heard all of it before: they count only where {PROTOCOL_TITLES['all']}": population.nothing_new,
+        **{f"listeners are unknown to {name} and left out for all models": n for name, n in population.unknown.items()},
+        "listeners were not drawn": population.known - population.drawn,
+        **{
+            f"group members are unknown to {name} and have no say in its lists": n
+            for name, n in groups.strangers.items()
+        },
+        "group members have nothing relevant: they count in group precision only": groups.nothing_relevant,
+    }
+    return [f"{n:,} {what}" for what, n in counts.items() if n]
+
+
+def findings(results: Results) -> list[str]:
+    """Return what the figures say, in a few sentences that claim no more than the intervals allow."""
+    k = middle_cutoff(results)
+    sentences = [
+        f"{results.data.new_share:.0%} of what people listened to in the {results.data.split} split they had never "
+        "heard before. A model that only repeats what its listeners know cannot name any of it."
+    ]
+    ranked = sorted(
+        (row for row in results.users if row.protocol == "new" and f"ndcg@{k}" in row.metrics),
+        key=lambda row: -row.metrics[f"ndcg@{k}"].mean,
+    )
+    if ranked:
+        sentences.append(_best_for_listeners(results, ranked, f"ndcg@{k}"))
+    sentences += _about_groups(results, k)
+    return sentences
+
+
+def _best_for_listeners(results: Results, ranked: Sequence[UserRow], name: str) -> str:
+    best = ranked[0].metrics[name]
+    sentence = (
+        f"{ranked[0].model} ranks new tracks best: {label(name)} {best.mean:.3f} ({best.low:.3f} to {best.high:.3f})"
+    )
+    if len(ranked) == 1:
+        return sentence + "."
+    gap = _difference(results, "users", "new", ranked[0].model, ranked[1].model, name)
+    verdict = "a clear lead over" if gap is not None and gap.clear else "no clear lead over"
+    return f"{sentence}, {verdict} {ranked[1].model} with {ranked[1].metrics[name].mean:.3f}."
+
+
+def _about_groups(results: Results, k: int) -> list[str]:
+    """Return the best list by the original's precision, and what its strategy costs the worst off."""
+    number_of_groups = max(results.group_info.groups)
+    rows = [row for row in results.groups if row.protocol == "all" and row.groups == number_of_groups]
+    if not rows:
+        return []
+    best = max(rows, key=lambda row: row.metrics[f"precision@{k}"].mean)
+    precision = best.metrics[f"precision@{k}"]
+    sentences = [
+        f"Of {k} tracks for a group, {precision.mean:.0%} ({precision.low:.0%} to {precision.high:.0%}) were heard "
+        f"by some member afterwards when {best.model} plays by {best.strategy.replace('_', ' ')}, the best of all "
+        f"{len(rows)} combinations on these groups."
+    ]
+    judged = [row for row in rows if f"zero_recall@{k}" in row.metrics]
+    if judged:
+        fairest = min(judged, key=lambda row: row.metrics[f"zero_recall@{k}"].mean)
+        sentences.append(
+            f"Fewest members go away with nothing under {fairest.model} with {fairest.strategy.replace('_', ' ')}: "
+            f"{fairest.metrics[f'zero_recall@{k}'].mean:.0%} of them."
+        )
+    return sentences
+
+
+def _difference(results: Results, of: str, protocol: str, first: str, second: str, name: str) -> Difference | None:
+    """Return a difference whichever side it was taken from; only its clearness is the same on both."""
+    for comparison in results.comparisons:
+        if (comparison.of, comparison.protocol) == (of, protocol) and {comparison.first, comparison.second} == {
+            first,
+            second,
+        }:
+            return comparison.differences.get(name)
+    return None
