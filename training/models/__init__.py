@@ -4,10 +4,12 @@ from typing import Final
 
 from training.models.algorithm import Algorithm
 from training.models.basic import Basic
+from training.models.softmax import Softmax
 from training.models.wmf import WMF
 
 ALGORITHMS: Final[dict[str, type[Algorithm]]] = {
     "basic": Basic,
+    "softmax": Softmax,
     "wmf": WMF,
 }
 """Every algorithm by the name that `python -m training train` knows it by."""
