@@ -51,7 +51,7 @@ class Kind(NamedTuple):
 
 KINDS: Final = {
     ProblemCode.UNREADABLE_BODY: Kind(
-        400, "The body is not JSON", "Send one JSON object in UTF-8. NaN, Infinity and lone surrogates are not JSON."
+        400, "The body is not JSON", "Send one JSON object in UTF-8. A lone surrogate such as \\ud800 is no character."
     ),
     ProblemCode.NOT_FOUND: Kind(404, "There is nothing here", "See /docs for what there is."),
     ProblemCode.UNKNOWN_TRACK: Kind(

@@ -78,6 +78,8 @@ class Filters(_Request):
 def _one_way(schema: dict[str, Any]) -> None:
     """Say in JSON Schema what the validators below say: one list of members, one name for the limit."""
     schema["properties"]["n"] = {**schema["properties"]["limit"], "description": "another name for limit"}
+    for members in ("user_ids", "members"):
+        schema["properties"][members]["minItems"] = 1
     schema["oneOf"] = [{"required": ["user_ids"]}, {"required": ["members"]}]
     schema["not"] = {"required": ["limit", "n"]}
 
@@ -87,9 +89,9 @@ class GroupRequest(_Request):
 
     model_config = ConfigDict(json_schema_extra=_one_way)
 
-    user_ids: tuple[Id, ...] = Field(default=(), min_length=1, max_length=_MEMBERS_AT_MOST, fail_fast=True)
+    user_ids: tuple[Id, ...] = Field(default=(), max_length=_MEMBERS_AT_MOST, fail_fast=True)
     """The members, in short; instead of `members`."""
-    members: tuple[MemberRequest, ...] = Field(default=(), min_length=1, max_length=_MEMBERS_AT_MOST, fail_fast=True)
+    members: tuple[MemberRequest, ...] = Field(default=(), max_length=_MEMBERS_AT_MOST, fail_fast=True)
     """The members, in full; instead of `user_ids`."""
     group_id: Id | None = None
     """Keeps a group in its variant of an experiment whoever comes and goes."""

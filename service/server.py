@@ -1,0 +1,87 @@
+"""Processes, sockets and signals: the application under uvicorn."""
+
+import asyncio
+import logging.config
+import os
+import signal
+import tempfile
+from functools import partial
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from service.app import create_app
+from service.runtime import Runtime
+from service.settings import Settings
+from service.telemetry import LOGGING, MULTIPROCESS_FOLDER
+
+
+def serve(settings: Settings) -> int:
+    """Serve until a signal; return the exit code, 0 when there was a server that has stopped in order."""
+    logging.config.dictConfig(LOGGING)
+    config = uvicorn.Config(
+        partial(_application, settings),
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.grace_seconds,
+    )
+    if settings.workers > 1:
+        return _serve_with_workers(config)
+    # When it has stopped, uvicorn raises the signal again that stopped it; it has been obeyed.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    server = uvicorn.Server(config)
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        return 0
+    except SystemExit:  # uvicorn has logged why
+        return 1
+    return 0
+
+
+def _serve_with_workers(config: uvicorn.Config) -> int:
+    with tempfile.TemporaryDirectory(prefix="tutti-metrics-") as folder:
+        os.environ[MULTIPROCESS_FOLDER] = folder
+        supervisor = Multiprocess(config, sockets=[config.bind_socket()])
+        supervisor.run()
+    return 1 if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
+
+
+def _application(settings: Settings) -> FastAPI:
+    """Return the application of one worker; uvicorn calls this in the process and the loop that serve it."""
+    logging.config.dictConfig(LOGGING)
+    app = create_app(settings)
+    _drain_on_sigterm(app.state.runtime, settings.drain_seconds)
+    return app
+
+
+def _drain_on_sigterm(runtime: Runtime, seconds: float) -> None:
+    """Fail readiness on SIGTERM and go on serving for a while before uvicorn closes the door.
+
+    A load balancer sends requests until it notices; a second SIGTERM does not wait for it.
+    """
+    close = signal.getsignal(signal.SIGTERM)
+    loop = asyncio.get_running_loop()
+
+    def drain(number: int, frame: FrameType | None) -> None:
+        if not callable(close):
+            return
+        if runtime.draining:
+            close(number, frame)
+            return
+        runtime.draining = True
+        loop.call_soon_threadsafe(loop.call_later, seconds, close, number, frame)
+
+    signal.signal(signal.SIGTERM, drain)

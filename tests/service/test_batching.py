@@ -1,0 +1,167 @@
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from service.batching import BatchingScorer, Scored
+from service.core.errors import ClientGoneError, OverloadedError, ScoringError
+
+
+class Doubler:
+    """A model that doubles numbers, one batch each time it is let through; a 13 breaks it."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.reports: list[int] = []
+        self._through = threading.Semaphore(0)
+        self.entered = threading.Semaphore(0)
+
+    def __call__(self, queries: Sequence[int]) -> list[int]:
+        self.batches.append(list(queries))
+        self.entered.release()
+        self._through.acquire()
+        if 13 in queries:
+            raise ZeroDivisionError
+        return [2 * query for query in queries]
+
+    def let_through(self, batches: int = 100) -> None:
+        self._through.release(batches)
+
+    async def is_scoring(self) -> None:
+        await asyncio.to_thread(self.entered.acquire)
+
+
+def present() -> bool:
+    return False
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[Doubler]:
+    model = Doubler()
+    yield model
+    model.let_through()
+
+
+@pytest.fixture
+def scorer(model: Doubler, executor: ThreadPoolExecutor) -> BatchingScorer[int, int]:
+    def report(queue_seconds: Sequence[float], score_seconds: float) -> None:
+        model.reports.append(len(queue_seconds))
+
+    return BatchingScorer(model, executor, capacity=4, batch_limit=3, report=report)
+
+
+def ask(scorer: BatchingScorer[int, int], *queries: int) -> list[asyncio.Task[Scored[int]]]:
+    return [asyncio.create_task(scorer.submit(query, present)) for query in queries]
+
+
+async def test_a_lone_request_is_scored_alone_and_at_once(model: Doubler, scorer: BatchingScorer[int, int]) -> None:
+    model.let_through()
+
+    assert (await scorer.submit(4, present)).answer == 8
+    assert model.batches == [[4]]
+
+
+async def test_who_arrives_meanwhile_forms_the_next_batch(model: Doubler, scorer: BatchingScorer[int, int]) -> None:
+    first = ask(scorer, 1)
+    await model.is_scoring()
+    later = ask(scorer, 2, 3)
+    await asyncio.sleep(0)
+    model.let_through()
+
+    answers = await asyncio.gather(*first, *later)
+
+    assert [each.answer for each in answers] == [2, 4, 6]
+    assert model.batches == [[1], [2, 3]]
+    assert answers[1].queue_seconds > answers[0].queue_seconds
+
+
+async def test_who_arrives_in_the_same_turn_of_the_loop_is_scored_together(
+    model: Doubler, scorer: BatchingScorer[int, int]
+) -> None:
+    model.let_through()
+
+    await asyncio.gather(*ask(scorer, 1, 2, 3))
+
+    assert model.batches == [[1, 2, 3]]
+    assert model.reports == [3]
+
+
+async def test_no_batch_is_larger_than_the_limit(model: Doubler, scorer: BatchingScorer[int, int]) -> None:
+    model.let_through()
+
+    await asyncio.gather(*ask(scorer, 1, 2, 3, 4))
+
+    assert model.batches == [[1, 2, 3], [4]]
+
+
+async def test_a_full_queue_refuses_and_recovers(model: Doubler, scorer: BatchingScorer[int, int]) -> None:
+    scored = ask(scorer, 1)
+    await model.is_scoring()
+    waiting = ask(scorer, 2, 3, 4, 5)
+    await asyncio.sleep(0)
+
+    with pytest.raises(OverloadedError):
+        await scorer.submit(6, present)
+
+    model.let_through()
+    await asyncio.gather(*scored, *waiting)
+    assert (await scorer.submit(7, present)).answer == 14
+
+
+async def test_a_client_that_has_gone_is_not_scored(model: Doubler, scorer: BatchingScorer[int, int]) -> None:
+    first = ask(scorer, 1)
+    await model.is_scoring()
+    left = asyncio.create_task(scorer.submit(2, lambda: True))
+    stayed = ask(scorer, 3)
+    await asyncio.sleep(0)
+    model.let_through()
+
+    with pytest.raises(ClientGoneError):
+        await left
+    await asyncio.gather(*first, *stayed)
+    assert model.batches == [[1], [3]]
+
+
+async def test_a_cancelled_request_is_not_scored(model: Doubler, scorer: BatchingScorer[int, int]) -> None:
+    first = ask(scorer, 1)
+    await model.is_scoring()
+    cancelled, stayed = ask(scorer, 2, 3)
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    await asyncio.sleep(0)
+    model.let_through()
+
+    await asyncio.gather(*first, stayed)
+    assert model.batches == [[1], [3]]
+
+
+async def test_a_request_cancelled_while_it_is_scored_harms_nobody(
+    model: Doubler, scorer: BatchingScorer[int, int]
+) -> None:
+    cancelled, stayed = ask(scorer, 1, 2)
+    await model.is_scoring()
+    cancelled.cancel()
+    model.let_through()
+
+    assert (await stayed).answer == 4
+
+
+async def test_a_query_that_breaks_the_model_fails_alone(model: Doubler, scorer: BatchingScorer[int, int]) -> None:
+    model.let_through()
+
+    good, poison, fine = await asyncio.gather(*ask(scorer, 1, 13, 2), return_exceptions=True)
+
+    assert isinstance(good, Scored)
+    assert isinstance(fine, Scored)
+    assert (good.answer, fine.answer) == (2, 4)
+    assert isinstance(poison, ScoringError)
+    assert isinstance(poison.__cause__, ZeroDivisionError)
+    assert (await scorer.submit(5, present)).answer == 10

@@ -1,0 +1,174 @@
+"""The real thing: a process of its own, real sockets, real signals."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+PATIENCE = 60.0
+"""Seconds after which something is broken, not slow."""
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("SERVICE_")}
+
+
+@contextmanager
+def served(models: Path, tmp_path: Path, *arguments: str, **settings: str) -> Iterator[tuple[subprocess.Popen, str]]:
+    """A process that serves, and its address, once it is live."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with (tmp_path / "stderr").open("w") as stderr, (tmp_path / "stdout").open("w") as stdout:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service", "--models", models, "--port", str(port), "--device", "cpu", *arguments],
+            env=ENVIRONMENT | {f"SERVICE_{name.upper()}": value for name, value in settings.items()},
+            stderr=stderr,
+            stdout=stdout,
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(process, address, "/health/live")
+        yield process, address
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for(process: subprocess.Popen, address: str, path: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            if httpx.get(address + path).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    pytest.fail(f"{path} does not answer 200, exit code {process.poll()}")
+
+
+def log_of(tmp_path: Path) -> list[dict]:
+    return [json.loads(line) for line in (tmp_path / "stderr").read_text().splitlines()]
+
+
+def test_sigterm_fails_readiness_first_then_finishes_and_exits_0(published: Path, tmp_path: Path) -> None:
+    with (
+        served(published, tmp_path, drain_seconds="1.5") as (process, address),
+        httpx.Client(base_url=address) as client,
+    ):
+        wait_for(process, address, "/health/ready")
+        process.send_signal(signal.SIGTERM)
+        while client.get("/health/ready").status_code == 200:
+            pass
+
+        draining = client.get("/health/ready")
+        answer = client.post("/recommendations/group", json={"user_ids": ["ann"]})
+        code = process.wait(timeout=10)
+
+    assert draining.json()["detail"] == "service: shutting down"
+    assert answer.status_code == 200
+    assert code == 0
+    exposures = (tmp_path / "stdout").read_text().splitlines()
+    assert [json.loads(line)["recommendation_id"] for line in exposures] == [answer.json()["recommendation_id"]]
+
+
+def test_a_request_in_flight_when_the_door_closes_is_answered(published: Path, tmp_path: Path) -> None:
+    body = b'{"user_ids": ["ann"]}'
+    with served(published, tmp_path, drain_seconds="0") as (process, address):
+        wait_for(process, address, "/health/ready")
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            head = f"POST /recommendations/group HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body[:5])
+            time.sleep(0.3)
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            connection.sendall(body[5:])
+            answer = connection.recv(65536)
+        code = process.wait(timeout=10)
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert code == 0
+
+
+def test_ctrl_c_exits_0(published: Path, tmp_path: Path) -> None:
+    with served(published, tmp_path, drain_seconds="0") as (process, _):
+        process.send_signal(signal.SIGINT)
+
+        assert process.wait(timeout=10) == 0
+
+
+def test_two_workers_share_a_port_and_count_together(published: Path, tmp_path: Path) -> None:
+    with served(published, tmp_path, "--workers", "2", drain_seconds="0") as (process, address):
+        wait_for(process, address, "/health/ready")
+        for _ in range(20):  # each on a connection of its own, so that both workers get some
+            assert httpx.get(f"{address}/health/live").status_code == 200
+        counted = [
+            float(line.split()[-1])
+            for line in httpx.get(f"{address}/metrics").text.splitlines()
+            if line.startswith('tutti_requests_total{method="GET",route="/health/live"')
+        ]
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(timeout=15)
+
+    assert sum(counted) >= 20
+    assert code == 0
+    assert len({line["message"] for line in log_of(tmp_path) if "Started server process" in line["message"]}) == 2
+
+
+def test_a_damaged_model_leaves_a_live_process_and_a_line_in_the_log(models: Path, tmp_path: Path) -> None:
+    arrays = models / "wmf/v1/arrays.safetensors"
+    arrays.write_bytes(arrays.read_bytes()[:-8])
+
+    with served(models, tmp_path) as (process, address):
+        while "wmf: its artifact" not in (ready := httpx.get(f"{address}/health/ready")).text:
+            time.sleep(0.05)
+        live = httpx.get(f"{address}/health/live")
+
+    assert (live.status_code, ready.status_code) == (200, 503)
+    (line,) = [line for line in log_of(tmp_path) if line["level"] == "error"]
+    assert str(arrays) in line["message"]
+    assert json.loads((models / "wmf/v1/manifest.json").read_text())["sha256"]["arrays.safetensors"] in line["message"]
+
+
+def test_a_body_too_long_is_refused_before_it_is_sent(published: Path, tmp_path: Path) -> None:
+    with served(published, tmp_path) as (_, address):
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            head = "POST /recommendations/group HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n"
+            connection.sendall(head.encode())
+            answer = connection.recv(65536)
+
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
+def test_a_port_that_is_taken_is_said(published: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        command = [sys.executable, "-m", "service", "--models", published, "--port", str(taken.getsockname()[1])]
+
+        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_schemathesis_finds_nothing(published: Path, tmp_path: Path) -> None:
+    with served(published, tmp_path) as (process, address):
+        wait_for(process, address, "/health/ready")
+        command = [Path(sys.executable).parent / "schemathesis", "run", f"{address}/openapi.json"]
+        options = ["--checks", "all", "--max-examples", "40", "--generation-deterministic", "--no-color"]
+
+        done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,144 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.__main__ import main
+from service.app import create_app
+from service.core.errors import ConfigurationError
+from service.experiments.config import load_experiments
+from service.settings import Settings
+
+TWO_VARIANTS = """
+[[experiments]]
+name = "test"
+salt = "salt"
+variants = [
+  {{name = "a", model = "{model}", strategy = "{strategy}", share = {share}}},
+  {{name = "b", model = "basic", strategy = "shared_first", share = 0.5}},
+]
+"""
+
+
+def experiments(
+    folder: Path, model: str = "wmf", strategy: str = "average", share: float = 0.5, more: str = ""
+) -> Path:
+    file = folder / "experiments.toml"
+    file.write_text(TWO_VARIANTS.format(model=model, strategy=strategy, share=share) + more)
+    return file
+
+
+def test_the_environment_sets_names_without_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_REQUIRED_MODELS", "basic, ease")
+    monkeypatch.setenv("SERVICE_PORT", "1234")
+
+    settings = Settings()
+
+    assert settings.required_models == ("basic", "ease")
+    assert settings.port == 1234
+
+
+def test_settings_cannot_be_changed_later() -> None:
+    with pytest.raises(ValidationError):
+        Settings().port = 1
+
+
+@pytest.mark.parametrize("field", ["default_model", "fallback_model", "similar_model"])
+def test_a_model_that_is_not_there_is_named_with_the_choices(settings: Settings, field: str) -> None:
+    wrong = settings.model_copy(update={field: "wnf"})
+
+    with pytest.raises(ConfigurationError, match=rf"SERVICE_{field.upper()}: 'wnf' .* basic, softmax, wmf"):
+        create_app(wrong)
+
+
+def test_the_model_of_similar_tracks_must_know_some(settings: Settings) -> None:
+    with pytest.raises(ConfigurationError, match=r"'basic' is of kind 'top_tracks'.* softmax, wmf"):
+        create_app(settings.model_copy(update={"similar_model": "basic"}))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"model": "wnf"}, r"variant 'a' of 'test': 'wnf' .* basic, softmax, wmf"),
+        ({"strategy": "dictatorship"}, r"variant 'a' of 'test': 'dictatorship' .* approval_voting, average"),
+        ({"share": 0.4}, r"shares of 'test' add up to 0\.9, they must add up to 1"),
+        ({"share": 0.500001}, r"add up to 1\.000001"),
+        ({"share": -0.5}, r"experiments\.0\.variants\.0\.share: .*greater than or equal to 0"),
+        ({"more": "[[experiments]]\nname = 'test'\n"}, r"experiments\.1\.salt"),
+        ({"more": "[["}, r"cannot be read as TOML"),
+        ({"more": "[experiment]"}, r"experiment: Extra inputs"),
+    ],
+    ids=str,
+)
+def test_an_experiment_that_cannot_be_is_refused_at_start(
+    settings: Settings, tmp_path: Path, wrong: dict, message: str
+) -> None:
+    file = experiments(tmp_path, **wrong)
+
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        create_app(settings.model_copy(update={"experiments": file}))
+    assert str(file) in str(caught.value)
+
+
+def test_shares_of_a_third_add_up(tmp_path: Path) -> None:
+    third = "{{name = '{}', model = 'm', strategy = 's', share = 0.3333333333}}"
+    variants = ", ".join(third.format(name) for name in "abc")
+    (tmp_path / "e.toml").write_text(f"[[experiments]]\nname = 'test'\nsalt = 's'\nvariants = [{variants}]")
+
+    assert len(load_experiments(tmp_path / "e.toml")[0].variants) == 3
+
+
+def test_two_experiments_cannot_both_route(tmp_path: Path) -> None:
+    second = TWO_VARIANTS.format(model="wmf", strategy="average", share=0.5).replace('"test"', '"other"')
+
+    with pytest.raises(ConfigurationError, match=r"at most one .* \['test', 'other'\]"):
+        load_experiments(experiments(tmp_path, more=second))
+
+    paused = second.replace("salt", "enabled = false\nsalt", 1)
+    assert [each.enabled for each in load_experiments(experiments(tmp_path, more=paused))] == [True, False]
+
+
+def test_the_example_file_suits_the_default_settings(settings: Settings) -> None:
+    example = Path(__file__).parents[2] / "experiments.toml"
+
+    app = create_app(settings.model_copy(update={"experiments": example}))
+
+    assert app.state.runtime.experiment.name == "basic-vs-wmf"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "message"),
+    [
+        (["--port", "http"], {}, 2, "port: Input should be a valid integer"),
+        ([], {"SERVICE_DEVICE": "tpu"}, 2, "device: Input should be 'auto', 'cpu' or 'cuda'"),
+        ([], {"SERVICE_SIMILAR_MODEL": "wnf"}, 1, "SERVICE_SIMILAR_MODEL: 'wnf' is not among the models"),
+        ([], {"SERVICE_EXPERIMENTS": "/nowhere.toml"}, 1, "/nowhere.toml: cannot be read"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_cannot_be_served_ends_with_one_line_and_a_code(
+    published: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    environment: dict[str, str],
+    code: int,
+    message: str,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert main(["--models", str(published), *arguments]) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(message)
+
+
+def test_an_unknown_option_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--colour", "red"])
+    assert "--colour" in capsys.readouterr().err
+
+
+def test_a_missing_folder_for_exposures_is_said_at_start(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="SERVICE_EXPOSURES"):
+        create_app(settings.model_copy(update={"exposures": str(tmp_path / "nowhere" / "log")}))

@@ -1,0 +1,120 @@
+"""A world to solve by eye: three tastes, four tracks each, one listener each, who have heard two of them."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import numpy as np
+import torch
+from fastapi import FastAPI
+
+from service.app import create_app
+from service.core.artifacts import ArtifactStore, DataFingerprint, Manifest
+from service.core.calibration import Calibration
+from service.core.catalogue import TrackInfo
+from service.settings import Settings
+
+USERS = ["ann", "bob", "cid"]  # ann likes rock, bob jazz, cid pop
+TRACKS = [f"{genre}-{number}" for genre in ("rock", "jazz", "pop") for number in (1, 2, 3)] + [
+    "rock/4:a",
+    "jazz-4",
+    "pop-4",
+]
+ARTISTS = {"rock": "The Stones", "jazz": "Miles", "pop": "Abba"}
+
+
+def genre_of(track_id: str) -> str:
+    return track_id[:4].strip("-/")
+
+
+def strength_of(track_id: str) -> float:
+    """rock-1 is the most rock of all: 1.0, then 0.9, 0.8, 0.7."""
+    number = next(int(letter) for letter in track_id if letter.isdigit())
+    return 1.1 - number / 10
+
+
+FACTORS = np.array(
+    [[strength_of(track) * (genre_of(track) == genre) for genre in ARTISTS] for track in TRACKS], dtype=np.float32
+)
+CATALOGUE = [
+    TrackInfo(title=track.title(), artist=ARTISTS[genre_of(track)], duration_ms=180_000)
+    if genre_of(track) != "pop"
+    else TrackInfo()
+    for track in TRACKS
+]
+HEARD = {"ann": ["rock-1", "rock-2"], "bob": ["jazz-1", "jazz-2"], "cid": ["pop-1", "pop-2"]}
+
+HISTORY = {
+    "history_indptr": np.array([0, 2, 4, 6]),
+    "history_rows": np.array([TRACKS.index(track) for user in USERS for track in sorted(HEARD[user])], dtype=np.int32),
+    "history_scores": np.array([2, 1] * 3, dtype=np.float32),
+}
+
+
+def calibration_of(scores: np.ndarray) -> dict[str, np.ndarray]:
+    calibration = Calibration.measure(torch.from_numpy(scores))
+    return {
+        "calibration_ranks": calibration.ranks.numpy().astype(np.int32),
+        "calibration_scores": calibration.scores.numpy(),
+    }
+
+
+def publish(root: Path, name: str, kind: str, version: str = "v1") -> None:
+    """Publish the world as factors, or as counts of what was heard."""
+    taste = np.eye(3, dtype=np.float32)
+    counts = np.zeros((len(USERS), len(TRACKS)), dtype=np.float32)
+    for user, tracks in enumerate(HEARD.values()):
+        counts[user, [TRACKS.index(track) for track in tracks]] = [2, 1]
+    scores = taste @ FACTORS.T if kind == "factors" else counts
+    arrays = HISTORY | calibration_of(scores)
+    if kind == "factors":
+        arrays |= {"user_factors": taste, "item_factors": FACTORS}
+    manifest = Manifest(
+        name=name,
+        version=version,
+        algorithm=name,
+        kind=kind,
+        created_at=datetime(2025, 1, 2, tzinfo=UTC),
+        data=DataFingerprint(sha256="0" * 64, users=len(USERS), tracks=len(TRACKS), pairs=6),
+        scoring={"fold_in": {"unobserved_weight": 0.1, "liked_confidence": 1.0, "regularization": 0.1}}
+        if kind == "factors"
+        else {},
+        sha256={},
+    )
+    ArtifactStore(root).publish(manifest, arrays, USERS, TRACKS, CATALOGUE)
+
+
+EXPERIMENTS = """
+[[experiments]]
+name = "basic-vs-wmf"
+salt = "pepper"
+variants = [
+  {name = "control", model = "basic", strategy = "shared_first", share = 0.5},
+  {name = "advanced", model = "wmf", strategy = "fair_share", share = 0.5},
+]
+"""
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application, when all that can be loaded is."""
+    app = create_app(settings)
+    async with running(app) as client:
+        yield client
+
+
+@asynccontextmanager
+async def running(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with app.router.lifespan_context(app):
+        await app.state.runtime.loaded()
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            yield client
+
+
+def exposures(settings: Settings) -> list[dict]:
+    """All lines of the exposure log."""
+    return [json.loads(line) for line in Path(settings.exposures).read_text(encoding="utf-8").splitlines()]
