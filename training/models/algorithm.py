@@ -46,7 +46,7 @@ class Algorithm(BaseModel):
     The field defaults are the preset `default`; `presets` holds what the others change.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     kind: ClassVar[str]
     """The way of scoring that serves the arrays, a key of `service.core.recommenders.KINDS`."""

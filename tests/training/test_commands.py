@@ -1,0 +1,159 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from service.core.artifacts import ArtifactStore
+from tests.training.worlds import checkerboard, write
+from training.__main__ import main
+from training.models import ALGORITHMS
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write(tmp_path / "data", *checkerboard())
+
+
+@pytest.fixture
+def models(tmp_path):
+    return tmp_path / "models"
+
+
+def train(data, models, *arguments):
+    return main(["train", *arguments, "--data", str(data), "--models", str(models)])
+
+
+def test_training_publishes_and_says_how_good_the_model_is(data, models, capsys):
+    code = train(data, models, "basic")
+
+    assert code == 0
+    version = ArtifactStore(models).current("basic")
+    out = capsys.readouterr().out
+    assert str(models / "basic" / version) in out
+    assert "recall@10 0.9091" in out  # 11 unheard tracks score 0 alike, 10 of them are shown
+
+
+def test_parameters_come_from_the_preset_unless_they_are_given(data, models):
+    code = train(data, models, "softmax", "--preset", "original", "--dim", "3", "--set", "epochs=2", "--seed", "5")
+
+    assert code == 0
+    parameters = ArtifactStore(models).load("softmax").manifest.parameters
+    assert (parameters["dim"], parameters["epochs"], parameters["seed"]) == (3, 2, 5)
+    assert (parameters["preset"], parameters["learning_rate"]) == ("original", 100.0)
+
+
+def test_the_curve_is_in_the_manifest_one_entry_an_epoch(data, models):
+    train(data, models, "softmax", "--epochs", "2")
+
+    curve = ArtifactStore(models).load("softmax").manifest.curve
+    assert [entry["epoch"] for entry in curve] == [1, 2]
+    assert curve[0].keys() == {"epoch", "train_loss", "validation_loss", "validation_accuracy", "seconds"}
+
+
+def test_a_model_may_be_served_under_another_name(data, models):
+    train(data, models, "basic", "--name", "control")
+
+    manifest = ArtifactStore(models).load("control").manifest
+    assert (manifest.name, manifest.algorithm) == ("control", "basic")
+
+
+def test_all_models_are_trained_with_one_command(data, models):
+    code = train(data, models, "all")
+
+    assert code == 0
+    assert ArtifactStore(models).names() == sorted(ALGORITHMS)
+
+
+def test_titles_reach_the_artifact(tmp_path, models):
+    folder = write(tmp_path / "data", [("u", "x", 1.0), ("u", "y", 1.0)], titles={"y": "Yesterday"})
+
+    train(folder, models, "basic")
+
+    assert ArtifactStore(models).load("basic").catalogue.titles == [None, "Yesterday"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["softmax", "--set", "dims=3"], "Softmax: no parameter 'dims', known: ['batch_size', "),
+        (["softmax", "--dim", "many"], "dim = 'many': Input should be a valid integer"),
+        (["softmax", "--dim", "0"], "dim = '0': Input should be greater than or equal to 1"),
+        (["softmax", "--set", "dim"], "--set 'dim' is not KEY=VALUE"),
+        (["softmax", "--set", "learning_rate=nan"], "Input should be a finite number"),
+        (["basic", "--preset", "original"], "Basic has no preset 'original', known: ['default']"),
+        (["all", "--dim", "3"], "all trains every model with its own parameters"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_option_is_said_before_any_work(tmp_path, models, capsys, arguments, message):
+    code = train(tmp_path / "nothing", models, *arguments)
+
+    assert code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_an_unknown_model_is_wrong_usage_and_the_known_ones_are_named(data, models, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        train(data, models, "bsic")
+
+    assert stopped.value.code == 2
+    assert "'basic'" in capsys.readouterr().err
+
+
+def test_a_failure_is_one_line_without_a_traceback(tmp_path):
+    command = [sys.executable, "-m", "training", "train", "basic", "--data", str(tmp_path)]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"train: {tmp_path / 'train.parquet'} is missing")
+    assert done.stderr.count("\n") == 1
+
+
+def test_publish_switches_back_to_an_older_version(data, models):
+    train(data, models, "basic")
+    first = ArtifactStore(models).current("basic")
+    train(data, models, "basic")
+    assert ArtifactStore(models).current("basic") != first
+
+    code = main(["publish", "basic", first, "--models", str(models)])
+
+    assert code == 0
+    assert ArtifactStore(models).current("basic") == first
+
+
+def test_publish_names_the_versions_there_are(data, models, capsys):
+    train(data, models, "basic")
+    version = ArtifactStore(models).current("basic")
+
+    code = main(["publish", "basic", "yesterday", "--models", str(models)])
+
+    assert code == 1
+    assert f"'basic' has no version 'yesterday', there are: ['{version}']" in capsys.readouterr().err
+    assert ArtifactStore(models).current("basic") == version
+
+
+def test_publish_refuses_a_damaged_version(data, models, capsys):
+    train(data, models, "basic")
+    damaged = ArtifactStore(models).current("basic")
+    train(data, models, "basic")
+    current = ArtifactStore(models).current("basic")
+    tracks = models / "basic" / damaged / "tracks.txt"
+    tracks.write_text(tracks.read_text().replace("t1", "t9", 1))
+
+    code = main(["publish", "basic", damaged, "--models", str(models)])
+
+    assert code == 1
+    assert "tracks.txt: sha256 is" in capsys.readouterr().err
+    assert ArtifactStore(models).current("basic") == current
+
+
+def test_a_manifest_is_plain_json(data, models):
+    train(data, models, "basic")
+
+    path = models / "basic" / ArtifactStore(models).current("basic") / "manifest.json"
+    assert json.loads(path.read_text())["algorithm"] == "basic"

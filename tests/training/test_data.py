@@ -1,0 +1,81 @@
+import pytest
+
+from service.core.errors import DataError
+from tests.training.worlds import write
+from training.data import load
+
+TRAIN = [("bob", "x", 2.0), ("ann", "y", 0.0), ("bob", "y", 1.0)]
+
+
+def test_rows_are_numbered_in_the_order_of_the_ids(tmp_path):
+    data = load(write(tmp_path, TRAIN))
+
+    assert data.interactions.users.ids == ("ann", "bob")
+    assert data.interactions.tracks.ids == ("x", "y")
+    assert data.interactions.matrix.toarray().tolist() == [[0, 0], [2, 1]]
+
+
+def test_a_track_that_was_only_skipped_is_heard_but_no_positive(tmp_path):
+    interactions = load(write(tmp_path, TRAIN)).interactions
+
+    assert interactions.matrix.nnz == 3
+    assert interactions.positives.nnz == 2
+
+
+def test_nothing_held_out_reaches_the_id_indexes(tmp_path):
+    data = load(write(tmp_path, TRAIN, validation=[("bob", "new", 1.0), ("cat", "x", 1.0), ("ann", "x", 3.0)]))
+
+    assert "new" not in data.interactions.tracks
+    assert data.validation.user_rows.tolist() == [1, -1, 0]
+    assert data.validation.track_rows.tolist() == [-1, 0, 0]
+    assert data.validation.known().scores.tolist() == [3.0]
+
+
+def test_ids_stay_text(tmp_path):
+    data = load(write(tmp_path, [("007", "9007199254740993", 1.0), ("7", "9007199254740992", 1.0)]))
+
+    assert data.interactions.users.ids == ("007", "7")
+    assert data.interactions.tracks.ids == ("9007199254740992", "9007199254740993")
+
+
+def test_titles_come_in_row_order_and_are_none_where_unknown(tmp_path):
+    data = load(write(tmp_path, TRAIN, titles={"y": "Yesterday", "elsewhere": "Not played"}))
+
+    assert [info.title for info in data.catalogue] == [None, "Yesterday"]
+
+
+def test_equal_training_data_has_an_equal_fingerprint(tmp_path):
+    first = load(write(tmp_path / "a", TRAIN))
+    second = load(write(tmp_path / "b", TRAIN, validation=[("bob", "x", 1.0)]))
+    third = load(write(tmp_path / "c", TRAIN[:2]))
+
+    assert first.fingerprint == second.fingerprint != third.fingerprint
+
+
+def test_a_missing_file_is_named_with_the_command_that_makes_it(tmp_path):
+    with pytest.raises(DataError, match=r"train\.parquet is missing; make it with `python -m training prepare"):
+        load(tmp_path)
+
+
+def test_a_file_that_is_no_parquet_is_named(tmp_path):
+    write(tmp_path, TRAIN)
+    (tmp_path / "test.parquet").write_text("user_id,track_id")
+
+    with pytest.raises(DataError, match=r"test\.parquet cannot be read as Parquet"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("train", "problem"),
+    [
+        ([], "holds no pairs"),
+        ([("a", "x", float("nan"))], "without user, track or score"),
+        ([("a", "x", -1.0)], "negative or not finite"),
+        ([("a", "x", float("inf"))], "negative or not finite"),
+        ([("a", "x", 1.0), ("a", "x", 2.0)], "pair more than once"),
+    ],
+    ids=["empty", "nan", "negative", "infinite", "twice"],
+)
+def test_pairs_that_cannot_be_trained_on_are_refused(tmp_path, train, problem):
+    with pytest.raises(DataError, match=problem):
+        load(write(tmp_path, train))
