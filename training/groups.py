@@ -1,7 +1,7 @@
 """Groups to judge playlists with, and what a playlist is worth to one."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,10 +11,9 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy.sparse import csr_array
-from torch import Tensor
 
 from service.core.errors import DataError
-from service.core.group import GroupQuery, GroupRanking, Member, rank_groups
+from service.core.group import GroupQuery, Member, rank_groups
 from service.core.ids import UNKNOWN, IdIndex
 from service.core.recommender import Recommender
 from training.metrics import Column, Positions, Truth, first_hit_discount, ndcg
@@ -102,8 +101,8 @@ def _tracks(matrix: csr_array, row: int) -> NDArray[np.int64]:
     return tracks
 
 
-def recommend(model: Recommender, strategy: str, truth: GroupTruth, k: int, seed: int) -> list[GroupRanking]:
-    """Return the list of each group, from the function that serves."""
+def recommend(model: Recommender, strategy: str, truth: GroupTruth, k: int, seed: int) -> NDArray[np.int64]:
+    """Return the list of each group (groups, k) from the function that serves, `UNKNOWN` where there are no more."""
     queries = [
         GroupQuery(
             members=tuple(Member(user_row=model.users.row(user_id)) for user_id in group.user_ids),
@@ -114,91 +113,91 @@ def recommend(model: Recommender, strategy: str, truth: GroupTruth, k: int, seed
         )
         for place, group in enumerate(truth.groups)
     ]
-    return rank_groups(model, queries)
+    lists = np.full((len(queries), k), UNKNOWN, dtype=np.int64)
+    for line, ranking in zip(lists, rank_groups(model, queries), strict=True):
+        line[: len(ranking.rows)] = ranking.rows
+    return lists
 
 
 def judge_groups(
-    model: Recommender, truth: GroupTruth, rankings: Mapping[str, Sequence[GroupRanking]], cutoffs: Sequence[int]
-) -> dict[str, dict[str, Column]]:
-    """Return for each strategy every group metric at every cut-off, as "ndcg@10", one figure a group.
+    model: Recommender, truth: GroupTruth, lists: NDArray[np.int64], cutoffs: Sequence[int]
+) -> dict[str, Column]:
+    """Return every group metric at every cut-off, as "ndcg@10", of lists (strategies, groups, K).
 
-    `rankings` are those of each strategy, one a group. A figure is NaN where it does not apply.
+    Each is (strategies, groups), NaN for a group that it does not apply to.
     """
-    judged: dict[str, list[dict[str, float]]] = {strategy: [] for strategy in rankings}
-    for place, group in enumerate(truth.groups):
-        lists = {strategy: np.array(ranked[place].rows, dtype=np.int64) for strategy, ranked in rankings.items()}
-        for strategy, figures in _judge_group(model, truth, group, lists, cutoffs).items():
-            judged[strategy].append(figures)
+    judged = [_judge_group(model, truth, group, lists[:, place], cutoffs) for place, group in enumerate(truth.groups)]
     names = [f"{name}@{k}" for name in GROUP_METRICS for k in cutoffs]
-    return {
-        strategy: {name: np.array([figures[name] for figures in groups]) for name in names}
-        for strategy, groups in judged.items()
-    }
+    return {name: np.stack([figures[name] for figures in judged], axis=1) for name in names}
 
 
 def _judge_group(
-    model: Recommender,
-    truth: GroupTruth,
-    group: Group,
-    lists: Mapping[str, NDArray[np.int64]],
-    cutoffs: Sequence[int],
-) -> dict[str, dict[str, float]]:
-    """Return the figures of each strategy's list; what it takes to judge a group is found once for all of them."""
-    relevant, relevance = truth.relevant(group), _relevance(model, truth, group)
+    model: Recommender, truth: GroupTruth, group: Group, lists: NDArray[np.int64], cutoffs: Sequence[int]
+) -> dict[str, Column]:
+    """Return the figures (strategies,) of the lists (strategies, K) of one group."""
+    relevant = truth.relevant(group)
     sizes = np.array([len(tracks) for tracks in relevant]) + truth.unseen(group)
-    best = relevance.topk(min(max(cutoffs), relevance.shape[1]), dim=1).values.double().numpy()
-    judged = {}
-    for strategy, rows in lists.items():
-        hits = np.stack([np.isin(rows, tracks) for tracks in relevant])
-        heard_by_any: Column = np.logical_or.reduce(hits, axis=0).astype(np.float64)
-        evenness = prefix_min_max(relevance[:, torch.from_numpy(rows)].double().numpy(), best[:, : len(rows)])
-        figures = {f"precision@{k}": _mean(heard_by_any[:k]) for k in cutoffs}
-        figures |= _member_metrics(hits[sizes > 0], sizes[sizes > 0], cutoffs)
-        figures |= {f"prefix_min_max@{k}": _mean(evenness[:k]) for k in cutoffs}
-        judged[strategy] = figures
-    return judged
-
-
-def _mean(column: Column) -> float:
-    return float(column.mean()) if len(column) else 0.0
-
-
-def _member_metrics(hits: NDArray[np.bool_], sizes: NDArray[np.int64], cutoffs: Sequence[int]) -> dict[str, float]:
-    """Return the metrics over members (n,) with something relevant, NaN for a group without any; hits is (n, K)."""
-    names = ("ndcg", "min_ndcg", "zero_recall", "dfh")
-    if not len(hits):
-        return {f"{name}@{k}": float("nan") for name in names for k in cutoffs}
-    positions, relevant = Positions.of_lists(torch.from_numpy(hits)), torch.from_numpy(sizes).double()
-    figures: dict[str, float] = {}
+    hits = np.stack([np.isin(lists, tracks) for tracks in relevant], axis=1)
+    heard_by_any: NDArray[np.bool_] = np.logical_or.reduce(hits, axis=1)
+    evenness = _evenness(model, truth, group, lists)
+    figures = _member_metrics(hits[:, sizes > 0], sizes[sizes > 0], cutoffs)
     for k in cutoffs:
-        members = ndcg(positions, relevant, k)
-        figures[f"ndcg@{k}"] = float(members.mean())
-        figures[f"min_ndcg@{k}"] = float(members.min())
-        figures[f"zero_recall@{k}"] = float((~hits[:, :k].any(axis=1)).mean())
-        figures[f"dfh@{k}"] = float(first_hit_discount(positions, relevant, k).mean())
+        length = np.maximum((lists[:, :k] != UNKNOWN).sum(axis=1), 1)
+        figures[f"precision@{k}"] = heard_by_any[:, :k].sum(axis=1) / length
+        figures[f"prefix_min_max@{k}"] = evenness[:, :k].sum(axis=1) / length
+    return figures
+
+
+def _member_metrics(hits: NDArray[np.bool_], sizes: NDArray[np.int64], cutoffs: Sequence[int]) -> dict[str, Column]:
+    """Return figures (strategies,) over members with something relevant, hits (strategies, members, K).
+
+    NaN where there are no such members.
+    """
+    strategies, members = hits.shape[:2]
+    if not members:
+        nothing = np.full(strategies, np.nan)
+        return {f"{name}@{k}": nothing for name in ("ndcg", "min_ndcg", "zero_recall", "dfh") for k in cutoffs}
+    positions = Positions.of_lists(torch.from_numpy(hits).flatten(0, 1))
+    relevant = torch.from_numpy(sizes).double().repeat(strategies)
+    figures: dict[str, Column] = {}
+    for k in cutoffs:
+        member_ndcg = ndcg(positions, relevant, k).view(strategies, members)
+        figures[f"ndcg@{k}"] = member_ndcg.mean(dim=1).numpy()
+        figures[f"min_ndcg@{k}"] = member_ndcg.amin(dim=1).numpy()
+        figures[f"zero_recall@{k}"] = 1 - hits[:, :, :k].any(axis=2).mean(axis=1)
+        figures[f"dfh@{k}"] = first_hit_discount(positions, relevant, k).view(strategies, members).mean(dim=1).numpy()
     return figures
 
 
 @torch.inference_mode()
-def _relevance(model: Recommender, truth: GroupTruth, group: Group) -> Tensor:
-    """Return relevance (members, tracks) to each member the model knows, 0 for what the group must not get."""
+def _evenness(model: Recommender, truth: GroupTruth, group: Group, lists: NDArray[np.int64]) -> Column:
+    """Return how evenly each prefix of each list serves the members the model knows, (strategies, K).
+
+    NaN where it knows none, 0 past the end of a list.
+    """
     members = model.users.rows(group.user_ids)
     known = torch.from_numpy(members[members != UNKNOWN])
+    if not len(known):
+        return np.full(lists.shape, np.nan)
     relevance = model.calibration.of(known).relevance(model.score(model.user_vectors(known)))
     relevance[:, torch.from_numpy(truth.excluded(group))] = 0
-    return relevance
+    best = relevance.topk(min(lists.shape[1], relevance.shape[1]), dim=1).values.double().numpy()
+    best = np.pad(best, ((0, 0), (0, lists.shape[1] - best.shape[1])))
+    received = relevance[:, torch.from_numpy(lists.clip(0))].double().numpy()
+    there: NDArray[np.bool_] = lists != UNKNOWN
+    ratio: Column = prefix_min_max(received.swapaxes(0, 1) * there[:, None], best) * there
+    return ratio
 
 
 def prefix_min_max(received: Column, best: Column) -> Column:
-    """Return for each prefix of a list the least over the greatest share that a member got, (K,).
+    """Return for each prefix of each list the least over the greatest share that a member got, (lists, K).
 
-    A member's share of a prefix is the relevance (members, K) received so far over that of their own best list
-    of that length. A prefix that gives nobody anything counts 0; without members there is nothing to judge.
+    A member's share of a prefix is the relevance received so far (lists, members, K) over that of their own best
+    list of that length (members, K). A prefix that gives nobody anything counts 0.
     """
-    if not len(received):
-        return np.full(received.shape[1], np.nan)
-    ideal = best.cumsum(axis=1)
-    shares = np.divide(received.cumsum(axis=1), ideal, out=np.zeros_like(ideal), where=ideal > 0)
-    highest = shares.max(axis=0)
-    ratio: Column = np.divide(shares.min(axis=0), highest, out=np.zeros_like(highest), where=highest > 0)
+    ideal = best.cumsum(axis=1)[None]
+    totals = received.cumsum(axis=2)
+    shares = np.divide(totals, ideal, out=np.zeros_like(totals), where=ideal > 0)
+    highest = shares.max(axis=1)
+    ratio: Column = np.divide(shares.min(axis=1), highest, out=np.zeros_like(highest), where=highest > 0)
     return ratio

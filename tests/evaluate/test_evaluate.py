@@ -85,6 +85,16 @@ def test_the_share_of_new_pairs_is_counted(evaluation: Evaluation) -> None:
     assert evaluation.results.data.new_share == pytest.approx(2 / 3)
 
 
+def test_a_pair_of_both_earlier_splits_is_known_once(models: Path, tmp_path: Path) -> None:
+    world = tmp_path / "prepared"
+    write_world(world)  # u00 heard t02 in train and again in validation
+    write_split(world, "test", [("u00", "t02", 1.0), ("u00", "t01", 1.0)])
+
+    data = evaluate(Plan(data=world, models=models, n_groups=(1,), group_size=1, names=("basic",))).results.data
+
+    assert (data.split, data.relevant, data.new) == ("test", 2, 1)
+
+
 def test_the_same_seed_gives_the_same_figures(evaluation: Evaluation, prepared: Path, models: Path) -> None:
     again = evaluate(Plan(data=prepared, models=models, n_groups=(4, 8), group_size=2, cutoffs=(2, 5))).results
 

@@ -10,7 +10,6 @@ from scipy.sparse import csr_array
 
 from service.core.artifacts import ArtifactStore
 from service.core.errors import DataError
-from service.core.group import GroupRanking
 from service.core.ids import IdIndex
 from service.core.recommenders import recommender_of
 from training.data import Pairs
@@ -32,9 +31,9 @@ def truth_of(groups: list[Group], likes: dict[str, list[int]], excluded: csr_arr
 
 def figures_of(models: Path, truth: GroupTruth, rows: list[int], cutoffs: tuple[int, ...] = (4,)) -> dict[str, float]:
     model = recommender_of(ArtifactStore(models).load("seer"))
-    ranking = GroupRanking(rows=rows, scores=[], voters=(), member_scores=[], filled=0, candidates=20)
-    columns = judge_groups(model, truth, {"average": [ranking]}, cutoffs)["average"]
-    return {name: float(column[0]) for name, column in columns.items()}
+    lists = np.full((1, 1, max(cutoffs)), -1)
+    lists[0, 0, : len(rows)] = rows
+    return {name: float(column[0, 0]) for name, column in judge_groups(model, truth, lists, cutoffs).items()}
 
 
 def test_a_list_of_four_judged_by_hand(models: Path) -> None:
@@ -85,14 +84,14 @@ def test_what_one_member_heard_before_nobody_is_asked_for(models: Path) -> None:
 
 
 def test_taking_turns_is_even_only_after_every_turn() -> None:
-    received = np.array([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]])
+    received = np.array([[[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]]])
     best = np.ones((2, 4))
 
-    assert prefix_min_max(received, best).tolist() == [0, 1, 0.5, 1]
+    assert prefix_min_max(received, best).tolist() == [[0, 1, 0.5, 1]]
 
 
 def test_a_list_that_gives_nobody_anything_is_not_even() -> None:
-    assert prefix_min_max(np.zeros((2, 3)), np.ones((2, 3))).tolist() == [0, 0, 0]
+    assert prefix_min_max(np.zeros((1, 2, 3)), np.ones((2, 3))).tolist() == [[0, 0, 0]]
 
 
 def test_ten_groups_are_the_first_of_a_hundred_and_nobody_is_twice_in_one() -> None:

@@ -62,7 +62,8 @@ class HeldOut:
     def new(self) -> NDArray[np.bool_]:
         """Return for each relevant pair whether no earlier split has it."""
         columns = ["user_id", "track_id"]
-        known = self.relevant[columns].merge(self.earlier[columns], how="left", on=columns, indicator="where")
+        earlier = self.earlier[columns].drop_duplicates()  # a pair may come again in a later split
+        known = self.relevant[columns].merge(earlier, how="left", on=columns, indicator="where")
         return (known["where"] == "left_only").to_numpy(dtype=np.bool_)
 
     def users(self, protocol: Protocol) -> set[str]:

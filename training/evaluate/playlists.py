@@ -125,17 +125,20 @@ def _judge(
     seed: int,
 ) -> list[GroupTable]:
     """Return the tables of one model under one protocol, one a strategy."""
-    longest = max(cutoffs)
-    rankings = {strategy: recommend(subject.model, strategy, truth, longest, seed) for strategy in strategies}
-    judged = judge_groups(subject.model, truth, rankings, cutoffs)
-    tables = []
-    for strategy, ranked in rankings.items():
-        lists = np.full((len(ranked), longest), UNKNOWN, dtype=np.int64)
-        for line, ranking in zip(lists, ranked, strict=True):
-            line[: len(ranking.rows)] = ranking.rows
-        figures = judged[strategy] | subject.shelf.judge(lists, cutoffs)
-        tables.append(GroupTable(subject, strategy, protocol, truth.groups, figures, lists))
-    return tables
+    lists = np.stack([recommend(subject.model, strategy, truth, max(cutoffs), seed) for strategy in strategies])
+    judged = judge_groups(subject.model, truth, lists, cutoffs)
+    return [
+        GroupTable(
+            subject=subject,
+            strategy=strategy,
+            protocol=protocol,
+            groups=truth.groups,
+            figures={name: columns[place] for name, columns in judged.items()}
+            | subject.shelf.judge(lists[place], cutoffs),
+            lists=lists[place],
+        )
+        for place, strategy in enumerate(strategies)
+    ]
 
 
 def compare_playlists(tables: Sequence[GroupTable], seed: int) -> list[Comparison]:

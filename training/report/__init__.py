@@ -1,7 +1,6 @@
 """One page that shows an evaluation to a person: report.html, with every figure inside it."""
 
 import base64
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,20 +8,21 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from training.bootstrap import Difference
 from training.evaluate import Evaluation
-from training.evaluate.results import Results, UserRow
+from training.evaluate.listeners import CONTROL
+from training.evaluate.results import GroupRow, Results
 from training.groups import GROUP_METRICS
 from training.metrics import RANK_METRICS
 from training.report.figures import PROTOCOL_TITLES, TRACKS_SHOWN, USERS_SHOWN, Picture, middle_cutoff, pictures
 
 METRICS: Final[dict[str, str]] = {
-    "precision": "the share of the tracks in the list that were listened to afterwards; for a group, by any member.",
-    "recall": "the share of what a listener went on to hear that the list had named.",
+    "precision": "the share of the tracks in the list that turned out to be heard; for a group, by any member.",
+    "recall": "the share of what a listener turned out to hear that the list had named.",
     "ndcg": "hits count more the higher they stand; 1 means that no order could be better.",
     "map": "precision at each hit, averaged: it asks for many hits and for early ones.",
     "mrr": "1 over the place of the first hit: 1 for first, one half for second, 0 for none.",
     "hit_rate": "the share of listeners for whom the list has at least one hit.",
     "min_ndcg": "nDCG of the member of the group who is served worst.",
-    "zero_recall": "the share of members who find nothing in the list that they would listen to; lower is better.",
+    "zero_recall": "the share of members who turned out to hear nothing of the list; lower is better.",
     "dfh": "how early each member meets their first hit, on the scale of nDCG: 1 first, .63 second, .5 third.",
     "prefix_min_max": "how even the list is wherever one stops listening: the least share of their own best list that "
     "a member has got by then over the greatest, 1 for perfectly even. It believes the model; all others believe the "
@@ -100,77 +100,78 @@ def left_out(results: Results) -> list[str]:
     """Return in words who could not be judged or served."""
     population, groups = results.population, results.group_info
     counts = {
-        "listeners have nothing relevant and are left out": population.nothing_relevant,
-        f"listeners heard all of it before: they count only where {PROTOCOL_TITLES['all']}": population.nothing_new,
-        **{f"listeners are unknown to {name} and left out for all models": n for name, n in population.unknown.items()},
-        "listeners were not drawn": population.known - population.drawn,
-        **{
-            f"group members are unknown to {name} and have no say in its lists": n
-            for name, n in groups.strangers.items()
-        },
-        "group members have nothing relevant: they count in group precision only": groups.nothing_relevant,
+        "listeners with nothing relevant, left out": population.nothing_relevant,
+        f"listeners who know all of it already, counted only where {PROTOCOL_TITLES['all']}": population.nothing_new,
+        **{f"listeners unknown to {name}, left out for all models": n for name, n in population.unknown.items()},
+        "listeners not drawn": population.known - population.drawn,
+        **{f"group members unknown to {name}, without a say in its lists": n for name, n in groups.strangers.items()},
+        "group members with nothing relevant, counted in group precision only": groups.nothing_relevant,
     }
     return [f"{n:,} {what}" for what, n in counts.items() if n]
 
 
 def findings(results: Results) -> list[str]:
     """Return what the figures say, in a few sentences that claim no more than the intervals allow."""
-    k = middle_cutoff(results)
-    sentences = [
-        f"{results.data.new_share:.0%} of what people listened to in the {results.data.split} split they had never "
-        "heard before. A model that only repeats what its listeners know cannot name any of it."
-    ]
-    ranked = sorted(
-        (row for row in results.users if row.protocol == "new" and f"ndcg@{k}" in row.metrics),
-        key=lambda row: -row.metrics[f"ndcg@{k}"].mean,
+    return [_about_novelty(results), *_about_listeners(results), *_about_groups(results)]
+
+
+def _about_novelty(results: Results) -> str:
+    return (
+        f"{results.data.new_share:.0%} of what was held back for judging is new to its listener. A model that only "
+        "repeats what its listeners know cannot name any of it."
     )
-    if ranked:
-        sentences.append(_best_for_listeners(results, ranked, f"ndcg@{k}"))
-    sentences += _about_groups(results, k)
-    return sentences
 
 
-def _best_for_listeners(results: Results, ranked: Sequence[UserRow], name: str) -> str:
-    best = ranked[0].metrics[name]
-    sentence = (
-        f"{ranked[0].model} ranks new tracks best: {label(name)} {best.mean:.3f} ({best.low:.3f} to {best.high:.3f})"
-    )
-    if len(ranked) == 1:
-        return sentence + "."
-    gap = _difference(results, "users", "new", ranked[0].model, ranked[1].model, name)
-    verdict = "a clear lead over" if gap is not None and gap.clear else "no clear lead over"
-    return f"{sentence}, {verdict} {ranked[1].model} with {ranked[1].metrics[name].mean:.3f}."
-
-
-def _about_groups(results: Results, k: int) -> list[str]:
-    """Return the best list by the original's precision, and what its strategy costs the worst off."""
-    number_of_groups = max(results.group_info.groups)
-    rows = [row for row in results.groups if row.protocol == "all" and row.groups == number_of_groups]
-    if not rows:
+def _about_listeners(results: Results) -> list[str]:
+    """Return who ranks new tracks best, and whether the lead over the next is clear."""
+    name = f"ndcg@{middle_cutoff(results)}"
+    rows = [row for row in results.users if row.protocol == "new" and name in row.metrics]
+    ranked = sorted(rows, key=lambda row: -row.metrics[name].mean)
+    if len(ranked) < 2:
         return []
-    best = max(rows, key=lambda row: row.metrics[f"precision@{k}"].mean)
-    precision = best.metrics[f"precision@{k}"]
-    sentences = [
-        f"Of {k} tracks for a group, {precision.mean:.0%} ({precision.low:.0%} to {precision.high:.0%}) were heard "
-        f"by some member afterwards when {best.model} plays by {best.strategy.replace('_', ' ')}, the best of all "
-        f"{len(rows)} combinations on these groups."
+    first, second = ranked[:2]
+    best = first.metrics[name]
+    gap = _difference(results, "users", "new", first.model, second.model, name)
+    verdict = "a clear lead over" if gap is not None and gap.clear else "no clear lead over"
+    return [
+        f"{first.model} ranks new tracks best: {label(name)} {number(best.mean)} ({number(best.low)} to "
+        f"{number(best.high)}), {verdict} {second.model} with {number(second.metrics[name].mean)}."
     ]
-    judged = [row for row in rows if f"zero_recall@{k}" in row.metrics]
-    if judged:
-        fairest = min(judged, key=lambda row: row.metrics[f"zero_recall@{k}"].mean)
-        sentences.append(
-            f"Fewest members go away with nothing under {fairest.model} with {fairest.strategy.replace('_', ' ')}: "
-            f"{fairest.metrics[f'zero_recall@{k}'].mean:.0%} of them."
+
+
+def _about_groups(results: Results) -> list[str]:
+    """Return what each model gives to groups as it is served, beside the control where it is there."""
+    k, most = middle_cutoff(results), max(results.group_info.groups)
+    name = f"precision@{k}"
+    rows = [row for row in results.groups if (row.default, row.protocol, row.groups) == (True, "all", most)]
+    control = next((row for row in rows if row.model == CONTROL), None)
+    sentences = []
+    for row in sorted(rows, key=lambda row: -row.metrics[name].mean):
+        precision = row.metrics[name]
+        sentence = (
+            f"Served as it is, {row.model} by {row.strategy.replace('_', ' ')} fills {precision.mean:.0%} "
+            f"({precision.low:.0%} to {precision.high:.0%}) of {k} tracks for a group with something a member heard"
         )
+        if control is None or row is control:
+            sentences.append(sentence + ".")
+            continue
+        gap = _difference(results, "groups", "all", _title(row), _title(control), name)
+        clear = gap is not None and gap.clear
+        verdict = (
+            ("more" if precision.mean > control.metrics[name].mean else "less") if clear else "not clearly different"
+        )
+        sentences.append(f"{sentence}, {'clearly ' if clear else ''}{verdict} {'than' if clear else 'from'} {CONTROL}.")
     return sentences
+
+
+def _title(row: GroupRow) -> str:
+    """Return what comparisons call a row."""
+    return f"{row.model} {row.strategy}"
 
 
 def _difference(results: Results, of: str, protocol: str, first: str, second: str, name: str) -> Difference | None:
     """Return a difference whichever side it was taken from; only its clearness is the same on both."""
-    for comparison in results.comparisons:
-        if (comparison.of, comparison.protocol) == (of, protocol) and {comparison.first, comparison.second} == {
-            first,
-            second,
-        }:
-            return comparison.differences.get(name)
+    for row in results.comparisons:
+        if (row.of, row.protocol) == (of, protocol) and {row.first, row.second} == {first, second}:
+            return row.differences.get(name)
     return None

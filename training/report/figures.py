@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from string import ascii_uppercase
 from typing import Final
 
 import matplotlib as mpl
@@ -233,7 +234,7 @@ def draw_fairness(theme: Theme, results: Results) -> Figure:
         for row in _group_rows(results, protocol):
             if f"ndcg@{k}" in row.metrics:
                 x, y = row.metrics[f"ndcg@{k}"].mean, 1 - row.metrics[f"zero_recall@{k}"].mean
-                marker, colour = _number(strategies.index(row.strategy)), theme.colour(models.index(row.model))
+                marker, colour = _letter(strategies.index(row.strategy)), theme.colour(models.index(row.model))
                 axis.plot(x, y, marker=marker, color=colour, ms=7, mew=0.3)
                 if row.default:
                     axis.plot(x, y, "o", ms=15, mfc="none", mec=theme.ink, mew=1)
@@ -242,16 +243,16 @@ def draw_fairness(theme: Theme, results: Results) -> Figure:
         axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axis.margins(0.12)
     axes[0].set_ylabel(f"members with a hit among {k}")
-    shapes = [Line2D([], [], marker=_number(place), ls="", color=theme.ink) for place in range(len(strategies))]
+    shapes = [Line2D([], [], marker=_letter(place), ls="", color=theme.ink) for place in range(len(strategies))]
     names = [strategy.replace("_", " ") for strategy in strategies]
     figure.legend(shapes, names, loc="outside lower center", ncols=5, handletextpad=0.1)
     _legend(figure, theme, models)
     return figure
 
 
-def _number(place: int) -> str:
-    """Return a marker that is a number: there are more strategies than shapes that can be told apart."""
-    return f"${place + 1}$"
+def _letter(place: int) -> str:
+    """Return a marker that is a letter: there are more strategies than shapes that can be told apart."""
+    return rf"$\mathsf{{{ascii_uppercase[place % len(ascii_uppercase)]}}}$"
 
 
 def draw_popularity(theme: Theme, evaluation: Evaluation) -> Figure:
