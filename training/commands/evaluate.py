@@ -139,7 +139,9 @@ def _group_table(results: Results, number: int, protocol: Protocol) -> Table:
 def _user_table(results: Results, protocol: Protocol) -> Table:
     k = middle_cutoff(results)
     table = Table(
-        title=f"Single listeners, {PROTOCOL_TITLES[protocol]}: mean ± half of the 95 % interval", title_justify="left"
+        title=f"Single listeners, {PROTOCOL_TITLES[protocol]}: mean ± half of the 95 % interval",
+        title_justify="left",
+        box=SIMPLE_HEAD,
     )
     names = [f"{name}@{k}" for name in ("ndcg", "precision", "recall", "map")]
     _add_columns(table, ["model"], ["users", *names])
