@@ -290,7 +290,8 @@ class Shelf:
             figures[f"novelty@{k}"] = _mean_where(novelty[:, :k], there)
             figures[f"popularity@{k}"] = _mean_where(listeners[:, :k], there)
             if (self.artists != UNKNOWN).any():
-                figures[f"artists@{k}"] = _distinct(np.append(self.artists, UNKNOWN)[lists[:, :k]])
+                artists = _distinct(np.append(self.artists, UNKNOWN)[lists[:, :k]])
+                figures[f"artists@{k}"] = np.where(there.any(axis=1), artists, np.nan)
         return figures
 
 

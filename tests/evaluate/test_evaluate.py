@@ -153,6 +153,18 @@ def test_a_model_of_other_data_is_judged_with_a_warning(models: Path, tmp_path: 
     assert "seer: trained on other data" in warnings[0]
 
 
+def test_groups_that_share_their_listeners_come_with_a_warning(prepared: Path, models: Path) -> None:
+    few, many = (
+        evaluate(
+            Plan(data=prepared, models=models, n_groups=(n,), group_size=3, names=("basic",), strategies=("average",))
+        )
+        for n in (2, 20)
+    )
+
+    assert not any("share" in warning for warning in few.results.warnings)
+    assert "20 groups share 12 listeners" in " ".join(many.results.warnings)
+
+
 def test_listeners_are_drawn_where_there_are_more_than_asked_for(prepared: Path, models: Path) -> None:
     plan = Plan(data=prepared, models=models, n_groups=(2,), group_size=2, max_users=5, strategies=("average",))
 

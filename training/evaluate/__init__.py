@@ -23,9 +23,13 @@ from training.evaluate.playlists import (
 )
 from training.evaluate.results import DataInfo, ModelInfo, Population, Results
 from training.evaluate.subject import Subject
+from training.groups import Group
 from training.metrics import CUTOFFS
 
 INTERVAL: Final = f"{CONFIDENCE:.0%} percentile bootstrap of the mean, {RESAMPLES} resamples"
+
+_CROWDED: Final = 2
+"""From so many groups a listener on, groups say too much of the same for an interval over groups."""
 
 Say = Callable[[str], None]
 """Told what is being done now."""
@@ -101,7 +105,7 @@ def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
         ),
         groups=[table.row(number, plan.cutoffs, plan.seed) for number in numbers for table in group_tables],
         comparisons=[*compare_users(user_tables, plan.seed), *compare_playlists(group_tables, plan.seed)],
-        warnings=_warnings(held_out, models),
+        warnings=_warnings(held_out, models, groups),
         seconds=perf_counter() - started,
     )
     return Evaluation(results, subjects, user_tables, group_tables)
@@ -153,9 +157,10 @@ def _data_info(plan: Plan, held_out: HeldOut) -> DataInfo:
     )
 
 
-def _warnings(held_out: HeldOut, models: Sequence[ModelInfo]) -> list[str]:
+def _warnings(held_out: HeldOut, models: Sequence[ModelInfo], groups: Sequence[Group]) -> list[str]:
     """Return what a reader must know before believing a figure."""
     strange = [model.name for model in models if not model.same_data]
+    members = [user_id for group in groups for user_id in group.user_ids]
     warnings = []
     if strange:
         warnings.append(
@@ -164,4 +169,9 @@ def _warnings(held_out: HeldOut, models: Sequence[ModelInfo]) -> list[str]:
         )
     if held_out.split == "validation":
         warnings.append("judged by the validation split, which a training may have used to stop early or to be tuned")
+    if len(members) > _CROWDED * len(set(members)):
+        warnings.append(
+            f"{len(groups)} groups share {len(set(members))} listeners, so figures of groups are less sure than their "
+            "intervals say"
+        )
     return warnings

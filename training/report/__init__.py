@@ -72,7 +72,7 @@ def page(results: Results, drawn: dict[str, Picture]) -> str:
         left_out=left_out(results),
         heat_map=(USERS_SHOWN, TRACKS_SHOWN),
         user_metrics=tuple(RANK_METRICS),
-        group_metrics=[f"{name}@{k}" for name in GROUP_METRICS if name != "precision"],
+        group_metrics=[name for name in GROUP_METRICS if name != "precision"],
         list_metrics=[f"{name}@{k}" for name in ("novelty", "popularity", "artists")],
         compared_users=[f"{name}@{k}" for name in RANK_METRICS],
         compared_groups=[f"{name}@{k}" for name in GROUP_METRICS],

@@ -243,7 +243,9 @@ def draw_fairness(theme: Theme, results: Results) -> Figure:
         axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axis.margins(0.12)
     axes[0].set_ylabel(f"members with a hit among {k}")
-    shapes = [Line2D([], [], marker=_letter(place), ls="", color=theme.ink) for place in range(len(strategies))]
+    shapes = [
+        Line2D([], [], marker=_letter(place), ls="", color=theme.ink, mew=0.3) for place in range(len(strategies))
+    ]
     names = [strategy.replace("_", " ") for strategy in strategies]
     figure.legend(shapes, names, loc="outside lower center", ncols=5, handletextpad=0.1)
     _legend(figure, theme, models)
