@@ -43,7 +43,8 @@ def test_less_than_one_play_weighs_but_is_no_like() -> None:
 
 
 def test_where_everything_was_played_once_every_play_weighs_one_more_than_nothing() -> None:
-    confidence, _ = dense(WMF(unobserved_weight=0.1).objective(scores([[1, 1, 0], [0, 1, 0]]), 1.0))
+    model = WMF(unobserved_weight=0.1, popularity_exponent=0)
+    confidence, _ = dense(model.objective(scores([[1, 1, 0], [0, 1, 0]]), 1.0))
 
     np.testing.assert_allclose(confidence, [[1.1, 1.1, 0.1], [0.1, 1.1, 0.1]], rtol=1e-6)
 
@@ -54,6 +55,15 @@ def test_a_play_says_less_of_a_user_who_plays_more() -> None:
     assert confidence[1, 0] < confidence[0, 0] < confidence[1, 1]
     excess = confidence - WMF().unobserved_weight
     assert excess.mean() == pytest.approx(1)
+
+
+def test_a_track_that_more_users_play_says_less() -> None:
+    model = WMF(popularity_exponent=0.5)
+
+    confidence, _ = dense(model.objective(scores([[1, 1], [1, 0], [1, 0], [1, 0]]), 1.0))
+
+    excess = confidence - model.unobserved_weight
+    assert excess[0, 0] == pytest.approx(excess[0, 1] / 2)  # four listeners and one: 1 / sqrt(4)
 
 
 def test_regularization_grows_with_what_is_known() -> None:

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import ClassVar, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, JsonValue
 from scipy.sparse import csr_array
 
@@ -37,26 +38,28 @@ class WMF(Algorithm):
             "weight": "logarithmic",
             "unobserved_weight": 1.0,
             "alpha": 40.0,
-            "regularization": 10.0,
+            "regularization": 100.0,
             "frequency_exponent": 0.0,
         },
     }
 
-    dim: int = Field(default=128, ge=1)
+    dim: int = Field(default=384, ge=1)
     """Length of a factor; quality and the cost of serving grow with it (docs/wmf.md)."""
     epochs: int = Field(default=15, ge=1)
     """Times that all users and all tracks are solved."""
     solver: Literal["auto", "cg", "cholesky", "batched", "sgd"] = "auto"
     """`auto` takes `cg` on the CPU and `batched` on a GPU; `sgd` is the gradient way, for comparison on small data."""
-    unobserved_weight: float = Field(default=0.05, gt=0)
+    unobserved_weight: float = Field(default=0.06, gt=0)
     """w0, what a cell weighs that nobody heard."""
     alpha: float = Field(default=1.0, gt=0)
     """What a heard cell weighs beyond that, per unit of weight."""
     weight: Literal["relative", "logarithmic"] = "relative"
     """How the weight of a cell grows with its score, see `relative_weight` and `logarithmic_weight`."""
+    popularity_exponent: float = Field(default=0.4, ge=0, le=1)
+    """gamma of the `relative` weight: how much less a track says that everybody plays; 0 for all alike."""
     eps: float = Field(default=1e-8, gt=0)
     """Scale of a score in the `logarithmic` weight."""
-    regularization: float = Field(default=0.003, gt=0)
+    regularization: float = Field(default=0.001, gt=0)
     """lambda, before it is scaled by how much is known of a user or a track."""
     frequency_exponent: float = Field(default=1.0, ge=0, le=1)
     """nu: lambda_u = lambda (|S_u| + w0 n_tracks)^nu, and likewise for tracks; 0 is one lambda for all."""
@@ -107,7 +110,9 @@ class WMF(Algorithm):
 
     def weights(self, heard: csr_array) -> Floats:
         """Return the weight of every stored score."""
-        return relative_weight(heard) if self.weight == "relative" else logarithmic_weight(heard, self.eps)
+        if self.weight == "relative":
+            return relative_weight(heard, self.popularity_exponent)
+        return logarithmic_weight(heard, self.eps)
 
     def minimise(self, objective: Objective, start: Factors, seed: int, device: str) -> Iterator[Factors]:
         """Yield the factors after every epoch, without end."""
@@ -127,7 +132,10 @@ class WMF(Algorithm):
                 return dense.descend(objective, start, descent, seed, device)
 
     def fold_in(self) -> dict[str, JsonValue]:
-        """Return the weights that give a guest the factors of a user who played every liked track once."""
+        """Return the weights that a guest's factors are solved with: those of a cell that was played once.
+
+        With a popularity exponent above 0 that is the mean over cells, popular and unpopular tracks alike.
+        """
         liked = self.unobserved_weight + self.alpha * (1.0 if self.weight == "relative" else math.log1p(1 / self.eps))
         return {
             "unobserved_weight": self.unobserved_weight,
@@ -142,15 +150,18 @@ def logarithmic_weight(heard: csr_array, eps: float) -> Floats:
     return np.log1p(heard.data / eps).astype(np.float32)
 
 
-def relative_weight(heard: csr_array) -> Floats:
-    """Return log(1 + 10 score / the user's mean score), scaled to mean 1 over all cells.
+def relative_weight(heard: csr_array, popularity_exponent: float) -> Floats:
+    """Return log(1 + 10 score / the user's mean score) / listeners^gamma, scaled to mean 1 over all cells.
 
-    What a play says depends on how much its listener plays: ten of a thousand are less than ten of twenty.
+    What a play says depends on how much its listener plays, ten of a thousand are less than ten of twenty; and, as
+    with words in a text, on how many others play the track.
     """
     lengths = np.diff(heard.indptr)
     means = np.asarray(heard.sum(axis=1)).ravel() / np.maximum(lengths, 1)
-    weight = np.log1p(10 * heard.data / np.repeat(means, lengths))
-    return (weight / weight.mean()).astype(np.float32) if len(weight) else weight.astype(np.float32)
+    listeners = np.bincount(heard.indices, minlength=heard.shape[1])
+    weight: NDArray[np.float64] = np.log1p(10 * heard.data / np.repeat(means, lengths))
+    weight /= listeners[heard.indices].astype(np.float64) ** popularity_exponent
+    return (weight * (len(weight) / max(float(weight.sum()), 1e-30))).astype(np.float32)
 
 
 def validation_scores(data: PreparedData) -> csr_array:
