@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal, NotRequired, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
-from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
@@ -34,6 +33,14 @@ Id = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1, "maxLength": _ID_AT_MOST}, {"type": "integer"}]}),
 ]
 """A public id; integers are accepted and become strings."""
+
+
+def _whole(value: object) -> object:
+    """Return 30.0 as 30: to JSON Schema, and to some languages, they are the same number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
 
 
 def _known_strategy(name: str) -> str:
@@ -77,7 +84,6 @@ class Filters(_Request):
 
 def _one_way(schema: dict[str, Any]) -> None:
     """Say in JSON Schema what the validators below say: one list of members, one name for the limit."""
-    schema["properties"]["n"] = {**schema["properties"]["limit"], "description": "another name for limit"}
     for members in ("user_ids", "members"):
         schema["properties"][members]["minItems"] = 1
     schema["oneOf"] = [{"required": ["user_ids"]}, {"required": ["members"]}]
@@ -95,22 +101,23 @@ class GroupRequest(_Request):
     """The members, in full; instead of `user_ids`."""
     group_id: Id | None = None
     """Keeps a group in its variant of an experiment whoever comes and goes."""
-    limit: int = Field(default=30, ge=1, le=200)
-    n: SkipJsonSchema[int | None] = Field(default=None, ge=1, le=200)
+    limit: Whole = Field(default=30, ge=1, le=200)
+    n: Whole = Field(default=30, ge=1, le=200)
     """Another name for `limit`."""
     strategy: StrategyName | None = None
     """How the members' tastes become one; by default the one that suits the model."""
     model: str | None = Field(default=None, max_length=100)
     """Overrides the experiment."""
-    seed: int | None = Field(default=None, ge=0, lt=_SEEDS)
+    seed: Annotated[int, Field(ge=0, lt=_SEEDS), BeforeValidator(_whole)] | None = None
     """The same request with the same seed and model version gets the same answer."""
     filters: Filters = Filters()
 
     @model_validator(mode="after")
     def _said_once(self) -> Self:
-        if bool(self.user_ids) == bool(self.members):
+        given = self.model_fields_set & {"user_ids", "members"}
+        if len(given) != 1 or not self.listeners:
             raise PydanticCustomError("members", "Give either user_ids or members")
-        if self.n is not None and "limit" in self.model_fields_set:
+        if {"limit", "n"} <= self.model_fields_set:
             raise PydanticCustomError("limit", "Give either limit or n")
         return self
 
@@ -122,7 +129,7 @@ class GroupRequest(_Request):
     @property
     def length(self) -> int:
         """Return how many tracks are wanted."""
-        return self.limit if self.n is None else self.n
+        return self.n if "n" in self.model_fields_set else self.limit
 
 
 class PlaylistWarning(TypedDict):

@@ -5,12 +5,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
-import schemathesis
 from fastapi import FastAPI
-from hypothesis import HealthCheck
-from hypothesis import settings as hypothesis_settings
-from schemathesis import Case
 
 from service.app import create_app
 from service.settings import Settings
@@ -34,14 +29,16 @@ VALID: dict[str, Any] = {
 
 ODD_VALUES = [
     b"null", b"true", b"-1", b"0", b"1e400", b"-1e400", b"NaN", b"Infinity", b"1.5", b"9007199254740993",
-    b"9" * 400, b"9" * 5000, b'""', b'"\\ud800"', b'"\\udfff\\ud800"', b'"\xff\xfe"', b'"\\u0000"', b'"' + b"x" * 5000 + b'"',
+    b"9" * 400, b"9" * 5000, b'""', b'"\\ud800"', b'"\\udfff\\ud800"', b'"\xff\xfe"', b'"\\u0000"',
+    b'"' + b"x" * 5000 + b'"',
     b"[]", b"{}", b"[[]]", b'{"a": {}}', b"[" * 300 + b"]" * 300, b'{"a":' * 300 + b"1" + b"}" * 300,
     b'["a"' + b',"a"' * 20_000 + b"]", b"[0.5" + b",0.5" * 5000 + b"]", b"", b",", b'"', b"'a'", b"undefined",
 ]  # fmt: skip
 
 CONTENT_TYPES = [
-    b"application/json", b"application/json", b"application/json", b"application/json", b"application/json; charset=latin-1",
-    b"text/plain", b"multipart/form-data; boundary=x", b"application/x-www-form-urlencoded", b"", b"\xff", b"application/xml",
+    *[b"application/json"] * 4, b"application/json; charset=latin-1",
+    b"text/plain", b"multipart/form-data; boundary=x", b"application/x-www-form-urlencoded", b"", b"\xff",
+    b"application/xml",
 ]  # fmt: skip
 
 
@@ -67,7 +64,7 @@ def noise(draw: random.Random) -> bytes:
 
 
 def malformed(seed: int) -> Iterator[tuple[bytes, bytes]]:
-    draw = random.Random(seed)
+    draw = random.Random(seed)  # noqa: S311, a fuzzer wants repeatable numbers, not secret ones
     for _ in range(BODIES):
         make = draw.choice([with_one_odd_value, with_one_odd_value, with_odd_bytes, noise])
         yield make(draw), draw.choice(CONTENT_TYPES)
@@ -104,19 +101,4 @@ async def test_10_000_malformed_bodies_are_answered_as_documented(settings: Sett
             if status != 200:
                 assert json.loads(answer)["status"] == status
 
-    assert {400, 413, 415, 422} <= seen.keys() | {413}
     assert min(seen[400], seen[415], seen[422]) > 1000
-
-
-@pytest.fixture
-def schema(settings: Settings) -> schemathesis.BaseSchema:
-    return schemathesis.openapi.from_asgi("/openapi.json", create_app(settings))
-
-
-lazy = schemathesis.pytest.from_fixture("schema")
-
-
-@lazy.parametrize()
-@hypothesis_settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
-def test_the_service_keeps_to_its_schema(case: Case) -> None:
-    case.call_and_validate()

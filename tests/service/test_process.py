@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +58,12 @@ def log_of(tmp_path: Path) -> list[dict]:
     return [json.loads(line) for line in (tmp_path / "stderr").read_text().splitlines()]
 
 
+def head(length: int) -> bytes:
+    """What comes before a body of so many bytes."""
+    lines = ["POST /recommendations/group HTTP/1.1", "Host: t", "Content-Type: application/json"]
+    return "\r\n".join([*lines, f"Content-Length: {length}", "", ""]).encode()
+
+
 def test_sigterm_fails_readiness_first_then_finishes_and_exits_0(published: Path, tmp_path: Path) -> None:
     with (
         served(published, tmp_path, drain_seconds="1.5") as (process, address),
@@ -86,8 +91,7 @@ def test_a_request_in_flight_when_the_door_closes_is_answered(published: Path, t
         wait_for(process, address, "/health/ready")
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as connection:
-            head = f"POST /recommendations/group HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-            connection.sendall(head.encode() + body[:5])
+            connection.sendall(head(len(body)) + body[:5])
             time.sleep(0.3)
             process.send_signal(signal.SIGTERM)
             time.sleep(0.5)
@@ -128,7 +132,7 @@ def test_a_damaged_model_leaves_a_live_process_and_a_line_in_the_log(models: Pat
     arrays = models / "wmf/v1/arrays.safetensors"
     arrays.write_bytes(arrays.read_bytes()[:-8])
 
-    with served(models, tmp_path) as (process, address):
+    with served(models, tmp_path) as (_, address):
         while "wmf: its artifact" not in (ready := httpx.get(f"{address}/health/ready")).text:
             time.sleep(0.05)
         live = httpx.get(f"{address}/health/live")
@@ -143,8 +147,7 @@ def test_a_body_too_long_is_refused_before_it_is_sent(published: Path, tmp_path:
     with served(published, tmp_path) as (_, address):
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as connection:
-            head = "POST /recommendations/group HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n"
-            connection.sendall(head.encode())
+            connection.sendall(head(99_999_999))
             answer = connection.recv(65536)
 
     assert answer.startswith(b"HTTP/1.1 413")
