@@ -5,6 +5,7 @@ PYTHON := $(or $(PYTHON),$(firstword $(shell command -v python3.11 python3)))
 PORT ?= 8000
 DATA := data/sample
 MODELS := model_files
+BENCHMARKS := wmf softmax service
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: run models port test container check bench clean
@@ -33,7 +34,7 @@ check: .venv/training .venv/check  ## format, lint, types, import contracts
 	lint-imports
 
 bench: .venv/training .venv/benchmark  ## print ratios and write benchmarks/results/*.json
-	python -m benchmarks
+	for name in $(BENCHMARKS); do python -m benchmarks.$$name || exit; done
 
 clean:  ## forget the sample data and all models of it, not the environment
 	rm -rf $(DATA) $(MODELS)/.sample-models $(filter-out $(MODELS)/README.md,$(wildcard $(MODELS)/*))

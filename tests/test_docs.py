@@ -101,8 +101,6 @@ def test_every_command_is_understood(words: list[str]) -> None:
         assert {word for word in words[1:] if "=" not in word} <= MAKE_TARGETS
     elif program == ["python", "-m", "training"]:
         parser().parse_args(words[3:])
-    elif program == ["python", "-m", "benchmarks"]:
-        assert (ROOT / "benchmarks" / "__main__.py").is_file()
     elif program[0] == "python" and words[1] != "-m":
         assert (ROOT / words[1]).is_file()
     else:
