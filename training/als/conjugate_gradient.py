@@ -47,21 +47,35 @@ def _solve(
             cells = slice(indptr[row], indptr[row + 1])
             for k in range(dim):
                 diagonal[k] = spectrum[k] + regularization[row]
-            _gather(fixed, columns[cells], target[cells], history, residual)
-            _iterate(history, excess[cells], diagonal, factors[row], residual, direction, product, steps)
+            x = factors[row]
+            _gather(fixed, columns[cells], excess[cells], target[cells], diagonal, x, history, residual)
+            _iterate(history, excess[cells], diagonal, x, residual, direction, product, steps)
 
 
 @compiled
-def _gather(fixed: Floats, columns: NDArray[np.int32], target: Floats, history: Floats, right_side: Floats) -> None:
-    """Write Y_S to the head of `history` and Y_S' t to `right_side`."""
-    dim = len(right_side)
+def _gather(
+    fixed: Floats,
+    columns: NDArray[np.int32],
+    excess: Floats,
+    target: Floats,
+    diagonal: Floats,
+    x: Floats,
+    history: Floats,
+    residual: Floats,
+) -> None:
+    """Write Y_S to the head of `history`, and Y_S' t - (D + Y_S' E Y_S) x to `residual` in the same pass."""
+    dim = len(x)
     for k in range(dim):
-        right_side[k] = 0
+        residual[k] = -diagonal[k] * x[k]
     for j in range(len(columns)):
         y = fixed[columns[j]]
+        score = np.float32(0)
         for k in range(dim):
             history[j, k] = y[k]
-            right_side[k] += target[j] * y[k]
+            score += x[k] * y[k]
+        missing = target[j] - excess[j] * score
+        for k in range(dim):
+            residual[k] += missing * y[k]
 
 
 @compiled
@@ -75,12 +89,10 @@ def _iterate(
     product: Floats,
     steps: int,
 ) -> None:
-    """Improve `x` by conjugate gradient; `residual` holds the right side and is used up, as are the other two."""
+    """Improve `x`, whose residual is given, by conjugate gradient; `residual` and what follows are used up."""
     dim = len(x)
-    _multiply(history, excess, diagonal, x, product)
     rho = np.float32(0)
     for k in range(dim):
-        residual[k] -= product[k]
         direction[k] = residual[k] / diagonal[k]
         rho += residual[k] * direction[k]
     solved = rho * np.float32(1e-12) + np.float32(1e-30)  # below, float32 ends and rho / curvature with it
