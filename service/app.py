@@ -35,8 +35,11 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.runtime = runtime
+    framework_routes = list(app.router.routes)
     for part in (recommendations, similar_tracks, operations):
         part.add_routes(app.router)
+    # Routes are tried in order, and FastAPI's own come first: begin with those that are asked for most.
+    app.router.routes.sort(key=lambda route: route in framework_routes)
     problems.add_problems(app)
     app.add_middleware(RequestMiddleware, metrics=runtime.metrics)
     if settings.cors_origins:

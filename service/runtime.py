@@ -38,8 +38,13 @@ class Plan(NamedTuple):
     model: ServedModel
     strategy: str
     assignment: Assignment
-    degraded: bool
-    """Whether the fallback stands in for another model."""
+    stands_in_for: str | None = None
+    """The model that should have answered, where the fallback does."""
+
+    @property
+    def degraded(self) -> bool:
+        """Return whether the fallback answers for another model."""
+        return self.stands_in_for is not None
 
 
 _BY_REQUEST: Final = Assignment(None, None, "request")
@@ -122,7 +127,7 @@ class Runtime:
         """
         if model is not None:
             served = self.model(model)
-            return Plan(served, strategy or served.recommender.default_strategy, _BY_REQUEST, degraded=False)
+            return Plan(served, strategy or served.recommender.default_strategy, _BY_REQUEST)
         if strategy is not None:
             return self._plan(self.settings.default_model, strategy, _BY_REQUEST)
         if self.experiment is None:
@@ -133,16 +138,16 @@ class Runtime:
     def _plan(self, name: str, strategy: str | None, assignment: Assignment) -> Plan:
         served = self.models.get(name)
         if served is None:
-            return self.fallback(strategy if assignment.variant is None else None, assignment)
-        return Plan(served, strategy or served.recommender.default_strategy, assignment, degraded=False)
+            return self.fallback(name, strategy if assignment.variant is None else None, assignment)
+        return Plan(served, strategy or served.recommender.default_strategy, assignment)
 
-    def fallback(self, strategy: str | None, assignment: Assignment) -> Plan:
-        """Return a plan in which the fallback answers, with its own strategy unless the request names one.
+    def fallback(self, stands_in_for: str, strategy: str | None, assignment: Assignment) -> Plan:
+        """Return a plan in which the fallback answers for another model, with its own strategy unless one is given.
 
         ModelUnavailableError when the fallback is not there either.
         """
         served = self.model(self.settings.fallback_model)
-        return Plan(served, strategy or served.recommender.default_strategy, assignment, degraded=True)
+        return Plan(served, strategy or served.recommender.default_strategy, assignment, stands_in_for)
 
     def _check_names(self, experiments: Sequence[Experiment]) -> None:
         """Refuse a name of a model or a strategy that is nowhere to be found."""

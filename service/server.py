@@ -7,6 +7,7 @@ import signal
 import tempfile
 from functools import partial
 from types import FrameType
+from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -17,6 +18,10 @@ from service.app import create_app
 from service.runtime import Runtime
 from service.settings import Settings
 from service.telemetry import LOGGING, MULTIPROCESS_FOLDER
+
+
+_PATIENCE: Final = 120
+"""Seconds in which a worker must answer its supervisor: it cannot while it imports torch, and 5 s killed it for that."""
 
 
 def serve(settings: Settings) -> int:
@@ -36,6 +41,7 @@ def serve(settings: Settings) -> int:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=settings.grace_seconds,
+        timeout_worker_healthcheck=_PATIENCE,
     )
     if settings.workers > 1:
         return _serve_with_workers(config)

@@ -5,13 +5,15 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 MULTIPROCESS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable by which prometheus_client knows that several processes count together."""
+
+Metric = TypeVar("Metric", Counter, Histogram)
 
 _SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -22,6 +24,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._children: dict[tuple[object, ...], Any] = {}
         self.requests = Counter("tutti_requests", "Answers.", ["route", "method", "status"], registry=self._registry)
         self.request_seconds = self._histogram("tutti_request_seconds", "Time to answer.", ["route"], _SECONDS)
         self.batch_size = self._histogram("tutti_batch_size", "Requests scored together.", ["queue"], _BATCH_SIZES)
@@ -44,6 +47,23 @@ class Metrics:
 
     def _histogram(self, name: str, text: str, labels: list[str], buckets: tuple[float, ...]) -> Histogram:
         return Histogram(name, text, labels, buckets=buckets, registry=self._registry)
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count an answer."""
+        self._of(self.requests, route, method, status).inc()
+        self._of(self.request_seconds, route).observe(seconds)
+
+    def exposed(self, experiment: str, variant: str, model: str) -> None:
+        """Count a playlist."""
+        self._of(self.exposures, experiment, variant, model).inc()
+
+    def _of(self, metric: Metric, *labels: str | int) -> Metric:
+        """Return the child of a metric; `labels` takes longer than counting."""
+        key = (metric, labels)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(*labels)
+        return child
 
     def batches(self, queue: str) -> Callable[[Sequence[float], float], None]:
         """Return whom to tell of the batches of a queue."""

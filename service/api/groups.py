@@ -1,19 +1,30 @@
 """From the members of a request to a query of matrix rows, with a word on everything that is not known."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from service.api.schemas import GroupRequest, MemberAnswer, MemberRequest, PlaylistWarning, Status
+from service.api.schemas import GroupRequest, MemberAnswer, PlaylistWarning, Status
 from service.core.group import GroupQuery, GroupRanking, Member
 from service.core.ids import IdIndex
 from service.core.recommender import Recommender
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class Listener:
+    """A member, whichever way the request named them."""
+
+    user_id: str | None
+    weight: float = 1.0
+    blocked_track_ids: tuple[str, ...] = ()
+    liked_track_ids: tuple[str, ...] = ()
+    label: str | None = None
+
+
+@dataclass(slots=True)
 class Party:
     """The distinct listeners of a request: a user who is named twice has one say."""
 
-    listeners: list[MemberRequest]
+    listeners: list[Listener]
     places: list[int]
     """For each member of the request, the listener they are."""
 
@@ -22,9 +33,13 @@ class Party:
         return self.places.index(listener)
 
 
-def gather(members: Sequence[MemberRequest]) -> Party:
+def gather(body: GroupRequest) -> Party:
     """Return the distinct listeners among the members, in the order of their first mention."""
-    listeners: list[MemberRequest] = []
+    members = [Listener(user_id) for user_id in body.user_ids] or [
+        Listener(each.user_id, each.weight, each.blocked_track_ids, each.liked_track_ids, each.label)
+        for each in body.members
+    ]
+    listeners: list[Listener] = []
     places: list[int] = []
     seen: dict[str, int] = {}
     for member in members:
@@ -37,14 +52,13 @@ def gather(members: Sequence[MemberRequest]) -> Party:
     return Party(listeners, places)
 
 
-def _merged(first: MemberRequest, again: MemberRequest) -> MemberRequest:
+def _merged(first: Listener, again: Listener) -> Listener:
     """Return one listener who likes and blocks what either mention does, with the heavier weight."""
-    return first.model_copy(
-        update={
-            "weight": max(first.weight, again.weight),
-            "liked_track_ids": first.liked_track_ids + again.liked_track_ids,
-            "blocked_track_ids": first.blocked_track_ids + again.blocked_track_ids,
-        }
+    return replace(
+        first,
+        weight=max(first.weight, again.weight),
+        liked_track_ids=first.liked_track_ids + again.liked_track_ids,
+        blocked_track_ids=first.blocked_track_ids + again.blocked_track_ids,
     )
 
 

@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 
 from service.api.dependencies import runtime_of
-from service.core.errors import BodyTooLargeError, MediaTypeError, RequestError
+from service.core.errors import BodyTooLargeError, ClientGoneError, MediaTypeError, RequestError
 
 
 class JsonRoute(APIRoute):
@@ -47,12 +47,18 @@ async def _read(request: Request, at_most: int) -> bytes:
     length = headers.get("content-length", "0")
     if length.isdecimal() and int(length[:20]) > at_most:
         raise BodyTooLargeError(f"the body is longer than {at_most} bytes")
-    content = b""
-    async for chunk in request.stream():
-        content = content + chunk if content else chunk
-        if len(content) > at_most:
+    chunks, size = [], 0
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError("the caller hung up in the middle of the body")
+        chunk = message.get("body", b"")
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > at_most:
             raise BodyTooLargeError(f"the body is longer than {at_most} bytes")
-    return content
+        if not message.get("more_body", False):
+            return b"".join(chunks)
 
 
 def _refusal(error: ValidationError) -> Exception:

@@ -1,6 +1,6 @@
 """POST /recommendations/group: who listens in, a playlist out."""
 
-import secrets
+import random
 import time
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -53,8 +53,8 @@ def add_routes(router: APIRouter) -> None:
 async def recommend_group(body: GroupRequest, request: Request) -> Response:
     """Rank tracks so that every member has a fair share in the list."""
     runtime = runtime_of(request)
-    party = gather(body.listeners)
-    seed = secrets.randbits(_SEED_BITS) if body.seed is None else body.seed
+    party = gather(body)
+    seed = random.getrandbits(_SEED_BITS) if body.seed is None else body.seed
     unit = _unit(runtime, body, party, seed)
     ranked = await _rank(runtime, request, body, party, runtime.plan(body.model, body.strategy, unit), seed)
     answer = _answer(ranked, seed)
@@ -79,9 +79,10 @@ async def _rank(runtime: Runtime, request: Request, body: GroupRequest, party: P
     try:
         return _Ranked(plan, translation, await plan.model.groups.submit(translation.query, gone(request.receive)))
     except ScoringError:
-        if body.model is not None or plan.model.manifest.name == runtime.settings.fallback_model:
+        name = plan.model.manifest.name
+        if body.model is not None or name == runtime.settings.fallback_model:
             raise
-        fallback = runtime.fallback(body.strategy, plan.assignment)
+        fallback = runtime.fallback(name, body.strategy, plan.assignment)
         return await _rank(runtime, request, body, party, fallback, seed)
 
 
@@ -153,12 +154,12 @@ def _expose(runtime: Runtime, plan: Plan, unit: str, answer: GroupAnswer) -> Non
             degraded=plan.degraded,
         )
     )
-    runtime.metrics.exposures.labels(experiment or "", variant or "", model["name"]).inc()
-    if plan.degraded:
-        runtime.metrics.degraded.labels(model["name"]).inc()
+    runtime.metrics.exposed(experiment or "", variant or "", model["name"])
+    if plan.stands_in_for is not None:
+        runtime.metrics.degraded.labels(plan.stands_in_for).inc()
 
 
 def new_recommendation_id() -> str:
     """Return "rec_" and a ULID: 48 bits of milliseconds, 80 random ones, in Crockford's base 32; sorts by time."""
-    value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    value = (time.time_ns() // 1_000_000) << 80 | random.getrandbits(80)
     return "rec_" + "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))

@@ -115,16 +115,11 @@ class GroupRequest(_Request):
     @model_validator(mode="after")
     def _said_once(self) -> Self:
         given = self.model_fields_set & {"user_ids", "members"}
-        if len(given) != 1 or not self.listeners:
+        if len(given) != 1 or not (self.user_ids or self.members):
             raise PydanticCustomError("members", "Give either user_ids or members")
         if {"limit", "n"} <= self.model_fields_set:
             raise PydanticCustomError("limit", "Give either limit or n")
         return self
-
-    @property
-    def listeners(self) -> tuple[MemberRequest, ...]:
-        """Return the members in full, however they were given."""
-        return self.members or tuple(MemberRequest(user_id=user_id) for user_id in self.user_ids)
 
     @property
     def length(self) -> int:

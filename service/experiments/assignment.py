@@ -17,6 +17,9 @@ _BITS: Final = 53
 """Of the hash's 64, as many as a float holds exactly, so that all languages compute the same h."""
 
 
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def variant_of(experiment: Experiment, unit: str) -> Variant:
     """Return the variant that a unit sees; ties, which no one will see, go to the first."""
     return min(experiment.variants, key=lambda variant: _arrival(experiment.salt, unit, variant))
@@ -50,5 +53,5 @@ def unit_of(group_id: str | None, known: Sequence[str], named: Sequence[str], li
         return f"group:{group_id}"
     for kind, ids in (("members", known), ("strangers", named), ("tracks", liked)):
         if ids:
-            return f"{kind}:{json.dumps(sorted(set(ids)), ensure_ascii=False, separators=(',', ':'))}"
+            return f"{kind}:{_JSON.encode(sorted(set(ids)))}"
     return f"seed:{seed}"

@@ -186,10 +186,12 @@ async def test_the_fallback_stands_in_for_a_model_that_fails_to_score(
         answer = (await client.post("/recommendations/group", json={"user_ids": ["ann"]})).json()
         named = await client.post("/recommendations/group", json={"user_ids": ["ann"], "model": "wmf"})
         break_groups(app, "basic")
+        metrics = (await client.get("/metrics")).text
         nobody = await client.post("/recommendations/group", json={"user_ids": ["ann"]})
 
     assert (answer["model"]["name"], answer["degraded"]) == ("basic", True)
     assert (named.status_code, named.json()["code"]) == (503, "model_unavailable")
     assert nobody.status_code == 503
+    assert 'tutti_degraded_total{model="wmf"} 1.0' in metrics.splitlines()
     assert "out of memory" in caplog.text
     assert "out of memory" not in named.text

@@ -57,8 +57,8 @@ HISTORY = {
 def calibration_of(scores: np.ndarray) -> dict[str, np.ndarray]:
     calibration = Calibration.measure(torch.from_numpy(scores))
     return {
-        "calibration_ranks": calibration.ranks.numpy().astype(np.int32),
-        "calibration_scores": calibration.scores.numpy(),
+        "calibration_ranks": calibration.ranks,
+        "calibration_scores": calibration.scores,
     }
 
 
