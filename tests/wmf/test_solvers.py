@@ -81,14 +81,12 @@ def test_all_solvers_reach_the_same_loss(preset: str, regularization: float) -> 
 
 
 @pytest.mark.parametrize("solver", ["cg", "cholesky"])
-def test_the_number_of_threads_changes_no_bit(solver: str) -> None:
+def test_the_number_of_threads_changes_no_bit(solver: str, all_threads: int) -> None:
     heard = listening(700, 300)
     model = WMF(dim=24, epochs=3, solver=solver)
-    threads = numba.get_num_threads()
 
-    numba.set_num_threads(1)
     alone = fit(model, heard)
-    numba.set_num_threads(threads)
+    numba.set_num_threads(all_threads)
     together = fit(model, heard)
 
     np.testing.assert_array_equal(alone.users, together.users)
