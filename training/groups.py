@@ -179,7 +179,7 @@ def _evenness(model: Recommender, truth: GroupTruth, group: Group, lists: NDArra
     known = torch.from_numpy(members[members != UNKNOWN])
     if not len(known):
         return np.full(lists.shape, np.nan)
-    relevance = model.calibration.of(known).relevance(model.score(model.user_vectors(known)))
+    relevance = model.calibration.of(known.numpy()).relevance(model.score(model.user_vectors(known)))
     relevance[:, torch.from_numpy(truth.excluded(group))] = 0
     best = relevance.topk(min(lists.shape[1], relevance.shape[1]), dim=1).values.double().numpy()
     best = np.pad(best, ((0, 0), (0, lists.shape[1] - best.shape[1])))

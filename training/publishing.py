@@ -44,7 +44,27 @@ def publish(
     check_finite(fitted.arrays, training.algorithm_name)
     interactions = data.interactions
     arrays = {**fitted.arrays, **history_arrays(interactions)}
-    draft = Manifest(
+    draft = draft_manifest(name, fitted, training, data)
+    model = served(draft, arrays, interactions)
+    calibration = calibrate(model)
+    metrics = {
+        **fitted.metrics,
+        **validation_metrics(lambda rows: model.score(model.user_vectors(rows)), data),
+        "training_seconds": seconds,
+    }
+    return store.publish(
+        draft.model_copy(update={"metrics": metrics}),
+        {**arrays, **calibration_arrays(calibration)},
+        interactions.users.ids,
+        interactions.tracks.ids,
+        data.catalogue,
+    )
+
+
+def draft_manifest(name: str, fitted: Fitted, training: Training, data: PreparedData) -> Manifest:
+    """Return the manifest of a new version, without its metrics and digests."""
+    interactions = data.interactions
+    return Manifest(
         name=name,
         version=new_version(),
         algorithm=training.algorithm_name,
@@ -65,20 +85,6 @@ def publish(
         },
         curve=fitted.curve,
         sha256={},
-    )
-    model = served(draft, arrays, interactions)
-    calibration = calibrate(model)
-    metrics = {
-        **fitted.metrics,
-        **validation_metrics(lambda rows: model.score(model.user_vectors(rows)), data),
-        "training_seconds": seconds,
-    }
-    return store.publish(
-        draft.model_copy(update={"metrics": metrics}),
-        {**arrays, **calibration_arrays(calibration)},
-        interactions.users.ids,
-        interactions.tracks.ids,
-        data.catalogue,
     )
 
 
@@ -102,8 +108,8 @@ def history_arrays(interactions: Interactions) -> dict[str, NDArray[np.generic]]
 def calibration_arrays(calibration: Calibration) -> dict[str, NDArray[np.generic]]:
     """Return a calibration as the arrays every artifact carries."""
     return {
-        "calibration_ranks": calibration.ranks.numpy().astype(np.int32),
-        "calibration_scores": calibration.scores.numpy(),
+        "calibration_ranks": calibration.ranks,
+        "calibration_scores": calibration.scores,
     }
 
 
@@ -135,4 +141,4 @@ def calibrate(model: Recommender) -> Calibration:
         Calibration.measure(model.score(model.user_vectors(rows)))
         for rows in torch.split(torch.arange(len(model.users)), users_at_once)
     ]
-    return Calibration(parts[0].ranks, torch.cat([part.scores for part in parts]))
+    return Calibration(parts[0].ranks, np.concatenate([part.scores for part in parts]))

@@ -143,8 +143,8 @@ class Artifact:
     @cached_property
     def calibration(self) -> Calibration:
         """Return what each user's scores are worth."""
-        ranks, scores = (torch.from_numpy(self._numpy(name)) for name in calibration_module.ARRAYS)
-        calibration = Calibration(ranks.long().to(self.device), scores.to(self.device))
+        ranks, scores = (self._numpy(name) for name in calibration_module.ARRAYS)
+        calibration = Calibration(ranks.astype(np.int32, copy=False), scores.astype(np.float32, copy=False))
         try:
             calibration.check(len(self.users), len(self.tracks))
         except DataError as error:

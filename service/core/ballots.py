@@ -63,7 +63,8 @@ class Ballots:
         What was played counts: a member's own best list does not get worse while the session goes on.
         """
         if self.eligible is None and k <= EXACT:
-            return self.calibration.best(k).view(self.groups, self.members, -1)
+            best = torch.from_numpy(self.calibration.best(k)).to(self.votes.device)
+            return best.view(self.groups, self.members, -1)
         return self._best(k, self.eligible)[0].clamp(min=0)
 
     def best_tracks(self, k: int) -> tuple[Tensor, Tensor]:

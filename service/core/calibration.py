@@ -50,68 +50,80 @@ def _low_rank(tracks: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Scores of some users (or guests) at fixed ranks of their own rankings."""
+    """Scores of some users (or guests) at fixed ranks of their own rankings; small tables, kept by the CPU."""
 
-    ranks: Tensor
-    """(Q,) int64, ascending, first 1, last the number of tracks."""
-    scores: Tensor
+    ranks: NDArray[np.int32]
+    """(Q,) ascending, first 1, last the number of tracks."""
+    scores: NDArray[np.float32]
     """(users, Q), falling along each row."""
 
     @classmethod
     def measure(cls, scores: Tensor) -> Self:
         """Return the calibration of score rows (users, tracks)."""
-        tracks = scores.shape[1]
-        ranks = torch.from_numpy(calibration_ranks(tracks).astype(np.int64)).to(scores.device)
-        return cls(ranks, sort_rows(scores)[:, tracks - ranks])
+        ranks = calibration_ranks(scores.shape[1])
+        places = torch.from_numpy(scores.shape[1] - ranks.astype(np.int64)).to(scores.device)
+        return cls(ranks, sort_rows(scores)[:, places].numpy(force=True))
 
     def check(self, users: int, tracks: int) -> None:
         """Refuse a calibration that is not of so many users and tracks."""
         if self.ranks.tolist() != calibration_ranks(tracks).tolist():
             raise DataError(f"calibration_ranks are not those of {tracks} tracks")
         if self.scores.shape != (users, len(self.ranks)):
-            raise DataError(f"calibration_scores is {tuple(self.scores.shape)}, not {(users, len(self.ranks))}")
+            raise DataError(f"calibration_scores is {self.scores.shape}, not {(users, len(self.ranks))}")
 
-    def of(self, rows: Tensor) -> "Calibration":
+    def of(self, rows: NDArray[np.int64]) -> "Calibration":
         """Return the calibration of some rows, in their order."""
         return Calibration(self.ranks, self.scores[rows])
 
     @property
-    def high(self) -> Tensor:
+    def high(self) -> NDArray[np.float32]:
         """Return each row's best score, (users,)."""
         return self.scores[:, 0]
 
     @property
-    def low(self) -> Tensor:
+    def low(self) -> NDArray[np.float32]:
         """Return each row's `LOW_QUANTILE` quantile, (users,)."""
-        column = int(torch.searchsorted(self.ranks, _low_rank(int(self.ranks[-1]))))
+        column = int(np.searchsorted(self.ranks, _low_rank(int(self.ranks[-1]))))
         return self.scores[:, column]
+
+    @property
+    def scale(self) -> NDArray[np.float32]:
+        """Return what a difference in score is worth in relevance, (users,): 0 for who scores everything alike."""
+        reach = self.high - self.low
+        scale: NDArray[np.float32] = np.divide(1, reach, out=np.zeros_like(reach), where=reach > 0)
+        return scale
 
     def relevance(self, scores: Tensor) -> Tensor:
         """Return scores (users, n) as relevance 0..1: 0 at `low` and below, 1 at `high`; overwrites `scores`.
 
         A user who scores everything alike has no opinion: relevance 0 throughout.
         """
-        reach = self.high - self.low
-        scale = torch.where(reach > 0, 1 / reach, 0.0)
-        return scores.sub_(self.low[:, None]).mul_(scale[:, None]).clamp_(0, 1)
+        low, scale = (torch.from_numpy(column).to(scores.device)[:, None] for column in (self.low, self.scale))
+        return scores.sub_(low).mul_(scale).clamp_(0, 1)
 
-    def best(self, k: int) -> Tensor:
+    def of_relevance(self) -> "Calibration":
+        """Return this calibration in units of relevance."""
+        relevance = (self.scores - self.low[:, None]) * self.scale[:, None]
+        return Calibration(self.ranks, np.clip(relevance, 0, 1, out=relevance))
+
+    def best(self, k: int) -> NDArray[np.float32]:
         """Return each row's k best scores, (users, min(k, tracks)); k is at most `EXACT`."""
         return self.scores[:, : min(k, int(self.ranks[-1]))]
 
-    def percentiles(self, scores: Tensor) -> Tensor:
+    def percentiles(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the share (users, n) of the other tracks that each user scores lower than these scores (users, n).
 
         1 for the user's best track, 0 for a track that is no better than any. Exact for the best `EXACT`
         tracks, interpolated between the kept ranks further down.
         """
-        rising = self.scores.flip(1).contiguous()
-        ranks = self.ranks.flip(0).to(scores.dtype)
-        right = torch.searchsorted(rising, scores.contiguous()).clamp_(max=len(ranks) - 1)
-        left = (right - 1).clamp_(min=0)
-        below, above = rising.gather(1, left), rising.gather(1, right)
-        gap = above - below
-        step = torch.where(gap > 0, (scores - below) / gap, 1.0).clamp_(0, 1)
-        rank = ranks[left] + (ranks[right] - ranks[left]) * step
-        tracks = ranks[0]
-        return ((tracks - rank) / (tracks - 1).clamp(min=1)).clamp_(0, 1)
+        lower = (self.scores[:, None, :] < scores[:, :, None]).sum(axis=2)
+        last = len(self.ranks) - 1
+        above = np.maximum(last - lower, 0)
+        below = np.minimum(above + 1, last)
+        high, low = np.take_along_axis(self.scores, above, axis=1), np.take_along_axis(self.scores, below, axis=1)
+        gap = high - low
+        step = np.clip(np.divide(scores - low, gap, out=np.ones_like(gap), where=gap > 0), 0, 1)
+        rank = self.ranks[below] + (self.ranks[above] - self.ranks[below]) * step
+        tracks = float(self.ranks[-1])
+        share: NDArray[np.float32] = ((tracks - rank) / max(1.0, tracks - 1)).astype(np.float32)
+        return np.clip(share, 0, 1, out=share)

@@ -101,34 +101,47 @@ _Table = tuple[GroupQuery, tuple[int, ...]]
 def _rank_tables(model: Recommender, strategy: str, tables: Sequence[_Table]) -> list[GroupRanking]:
     """Rank queries that share a strategy and a number of voters, at least one."""
     members = [query.members[voter] for query, voters in tables for voter in voters]
-    shape = (len(tables), len(tables[0][1]))
-    votes, calibration = _votes(model, members)
+    groups, size = len(tables), len(tables[0][1])
+    scores, calibration = _scores(model, members)
     if strategy not in ON_SCORES:
-        votes = calibration.relevance(votes)
-        calibration = Calibration(calibration.ranks, calibration.relevance(calibration.scores.clone()))
-    votes = votes.view(*shape, -1)
-    weights = votes.new_tensor([member.weight for member in members]).view(shape)
+        scores, calibration = calibration.relevance(scores), calibration.of_relevance()
+    votes = scores.view(groups, size, -1)
+    weights = np.array([member.weight for member in members], dtype=np.float32).reshape(groups, size)
     excluded = [_excluded(model, query) for query, _ in tables]
     ballots = Ballots(
         votes=votes,
-        weights=weights,
+        weights=torch.from_numpy(weights).to(votes.device),
         calibration=calibration,
         eligible=_eligible(excluded, votes),
         played=_played(tables, votes),
         seeds=tuple(query.seed for query, _ in tables),
     )
-    excluded = [np.union1d(out, query.already_played) for out, (query, _) in zip(excluded, tables, strict=True)]
     k = min(max(query.k for query, _ in tables), len(model.tracks))
-    rows, filled = _fill_up(model, STRATEGIES[strategy](ballots, k), votes, excluded)
-    opinions = votes.gather(2, rows.clamp(min=0)[:, None, :].expand(-1, shape[1], -1))
-    percentiles = calibration.percentiles(opinions.flatten(0, 1)).view(*shape, -1)
-    shares = weights / weights.sum(dim=1, keepdim=True)
-    scores = torch.bmm(shares[:, None, :], percentiles)[:, 0]
-    columns = zip(tables, excluded, rows.tolist(), scores.tolist(), percentiles.tolist(), filled, strict=True)
+    ranked = STRATEGIES[strategy](ballots, k)
+    opinions = _opinions(votes, ranked)
+    kept_out = [np.union1d(out, query.already_played) for out, (query, _) in zip(excluded, tables, strict=True)]
+    rows, filled = _fill_up(model, ranked.numpy(force=True), opinions, kept_out)
+    if rows is not None:
+        ranked = torch.from_numpy(rows).to(votes.device)
+        opinions = _opinions(votes, ranked)
+    percentiles = calibration.percentiles(opinions.reshape(groups * size, -1)).reshape(groups, size, -1)
+    shares = weights / weights.sum(axis=1, keepdims=True)
+    group_scores: list[list[float]] = np.matmul(shares[:, None, :], percentiles)[:, 0].tolist()
+    candidates = [len(model.tracks) - len(out) for out in kept_out]
+    lists: list[list[int]] = ranked.tolist()
+    by_member: list[list[list[float]]] = percentiles.tolist()
+    columns = zip(lists, group_scores, by_member, filled, strict=True)
     return [
-        _ranking(query, voters, len(model.tracks) - len(out), ranked, score, member_scores, fill)
-        for (query, voters), out, ranked, score, member_scores, fill in columns
+        _ranking(query, voters, left, *column)
+        for (query, voters), left, column in zip(tables, candidates, columns, strict=True)
     ]
+
+
+def _opinions(votes: Tensor, rows: Tensor) -> NDArray[np.float32]:
+    """Return what each member votes for the tracks of their group's list, (groups, members, k), 0 for `NONE`."""
+    wide = rows.clamp(min=0)[:, None, :].expand(-1, votes.shape[1], -1)
+    opinions: NDArray[np.float32] = votes.gather(2, wide).numpy(force=True)
+    return opinions
 
 
 def _ranking(
@@ -152,22 +165,21 @@ def _ranking(
     )
 
 
-def _votes(model: Recommender, members: Sequence[Member]) -> tuple[Tensor, Calibration]:
+def _scores(model: Recommender, members: Sequence[Member]) -> tuple[Tensor, Calibration]:
     """Return the scores (members, tracks) and what they are worth, measured at once for those folded in."""
-    device = model.calibration.scores.device
     known = [place for place, member in enumerate(members) if not member.liked]
+    user_rows = np.array([members[place].user_row for place in known], dtype=np.int64)
+    calibration = model.calibration.of(user_rows)
+    if len(known) == len(members):
+        return model.score(model.user_vectors(torch.from_numpy(user_rows))), calibration
     guests = [place for place, member in enumerate(members) if member.liked]
-    user_rows = torch.tensor([members[place].user_row or 0 for place in known], dtype=torch.long, device=device)
-    if not guests:
-        return model.score(model.user_vectors(user_rows)), model.calibration.of(user_rows)
-    histories = [torch.from_numpy(_history(model, members[place])).to(device) for place in guests]
-    folded = model.fold_in(histories)
-    vectors = torch.cat([model.user_vectors(user_rows), folded])
-    order = torch.tensor([*known, *guests], device=device).argsort()
-    votes = model.score(vectors[order])
-    measured = Calibration.measure(votes[torch.tensor(guests, device=device)])
-    calibrations = torch.cat([model.calibration.of(user_rows).scores, measured.scores])
-    return votes, Calibration(model.calibration.ranks, calibrations[order])
+    folded = model.fold_in([torch.from_numpy(_history(model, members[place])) for place in guests])
+    vectors = torch.cat([model.user_vectors(torch.from_numpy(user_rows)), folded])
+    order = np.argsort([*known, *guests])
+    scores = model.score(vectors[torch.from_numpy(order).to(vectors.device)])
+    measured = Calibration.measure(scores[torch.tensor(guests, device=scores.device)])
+    tables = np.concatenate([calibration.scores, measured.scores])
+    return scores, Calibration(calibration.ranks, tables[order])
 
 
 def _history(model: Recommender, member: Member) -> NDArray[np.int64]:
@@ -212,24 +224,28 @@ def _eligible(excluded: Sequence[NDArray[np.int64]], votes: Tensor) -> Tensor | 
 
 
 def _fill_up(
-    model: Recommender, rows: Tensor, votes: Tensor, excluded: Sequence[NDArray[np.int64]]
-) -> tuple[Tensor, list[int]]:
-    """Put popular tracks where no member has an opinion; return the rows and where the filling begins.
+    model: Recommender,
+    ranked: NDArray[np.int64],
+    opinions: NDArray[np.float32],
+    kept_out: Sequence[NDArray[np.int64]],
+) -> tuple[NDArray[np.int64] | None, list[int]]:
+    """Return lists (groups, k) with popular tracks where no member has an opinion, and where the filling begins.
 
-    A vote of 0 is no opinion: play counts say nothing of tracks that nobody in the group ever heard.
+    None instead of the lists where nothing was missing. A vote of 0 is no opinion: play counts say nothing of tracks
+    that nobody in the group ever heard.
     """
-    wide = rows.clamp(min=0)[:, None, :].expand(-1, votes.shape[1], -1)
-    vouched = (votes.gather(2, wide).amax(dim=1) > 0) & (rows != NONE)
-    length = rows.shape[1]
-    if bool(vouched.all()):
-        return rows, [length] * len(rows)
-    lists, begins = [], []
-    for kept, keep, out in zip(rows.tolist(), vouched.tolist(), excluded, strict=True):
-        chosen = [row for row, voucher in zip(kept, keep, strict=True) if voucher]
+    length = ranked.shape[1]
+    vouched = (opinions.max(axis=1) > 0) & (ranked != NONE)
+    if vouched.all():
+        return None, [length] * len(ranked)
+    rows = np.full_like(ranked, NONE)
+    begins = []
+    for group, (keep, out) in enumerate(zip(vouched, kept_out, strict=True)):
+        chosen = ranked[group, keep].tolist()
+        whole = chosen + _popular(model, length - len(chosen), {*chosen, *out.tolist()})
+        rows[group, : len(whole)] = whole
         begins.append(len(chosen))
-        lists.append(chosen + _popular(model, length - len(chosen), {*chosen, *out.tolist()}))
-    padded = [line + [NONE] * (length - len(line)) for line in lists]
-    return rows.new_tensor(padded), begins
+    return rows, begins
 
 
 def _popular(model: Recommender, k: int, without: set[int]) -> list[int]:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 BLOCK = 64
@@ -37,22 +38,24 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     (rows, columns).
     """
     k = min(k, scores.shape[1])
-    values, found = _highest(scores, min(k + 1, scores.shape[1]))
-    last, next_best = values[:, k - 1], values[:, -1]
-    found = found[:, :k]
+    highest, columns = _highest(scores, min(k + 1, scores.shape[1]))
+    values, found = highest.numpy(force=True), columns.numpy(force=True)
     if values.shape[1] > k:
-        for row in ((last == next_best) & (last > -torch.inf)).nonzero()[:, 0].tolist():
-            found[row] = _lowest_columns(scores[row], last[row], k)
-    by_column = found.sort(dim=1).values
-    values, order = scores.gather(1, by_column).sort(dim=1, descending=True, stable=True)
-    return values, by_column.gather(1, order)
+        last = values[:, k - 1]
+        for row in np.flatnonzero((last == values[:, k]) & (last > -np.inf)):
+            found[row, :k] = _lowest_columns(scores[row].numpy(force=True), last[row], k)
+    values, found = values[:, :k], found[:, :k]
+    order = np.lexsort((found, -values))
+    ranked = (np.take_along_axis(array, order, axis=1) for array in (values, found))
+    best, rows = (torch.from_numpy(array).to(scores.device) for array in ranked)
+    return best, rows
 
 
-def _lowest_columns(scores: Tensor, last: Tensor, k: int) -> Tensor:
-    """Return k columns of one row, in no order: all better than `last`, the k-th best score, then its lowest equals."""
-    better = (scores > last).nonzero()[:, 0]
-    equal = (scores == last).nonzero()[:, 0]
-    return torch.cat([better, equal[: k - len(better)]])
+def _lowest_columns(scores: NDArray[np.floating], last: np.floating, k: int) -> NDArray[np.int64]:
+    """Return k columns of one row, best first: all better than `last`, the k-th best score, then its lowest equals."""
+    better = np.flatnonzero(scores > last)
+    equal = np.flatnonzero(scores == last)
+    return np.concatenate([better[np.argsort(-scores[better], kind="stable")], equal[: k - len(better)]])
 
 
 def _highest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:

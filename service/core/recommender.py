@@ -16,7 +16,7 @@ from service.core.ranking import Ranking
 
 
 class Recommender(Protocol):
-    """Scores every track for any listener; all tensors live on `device`, rows are those of `users` and `tracks`."""
+    """Scores every track for any listener; vectors and scores live on its device."""
 
     users: IdIndex
     tracks: IdIndex

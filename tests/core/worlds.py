@@ -150,8 +150,8 @@ def publish_item_item(
 def calibration_arrays(calibration: Calibration) -> dict[str, NDArray[np.generic]]:
     """The two arrays of a calibration."""
     return {
-        "calibration_ranks": calibration.ranks.numpy().astype(np.int32),
-        "calibration_scores": calibration.scores.numpy(),
+        "calibration_ranks": calibration.ranks,
+        "calibration_scores": calibration.scores,
     }
 
 

@@ -333,7 +333,7 @@ def _relevance(subject: Subject, user_ids: Sequence[str], track_ids: Sequence[st
     """Return relevance (users, tracks), 0 where the model knows the user or the track not."""
     users, tracks = subject.model.users.rows(user_ids), subject.model.tracks.rows(track_ids)
     known = torch.from_numpy(users.clip(0))
-    relevance = subject.model.calibration.of(known).relevance(subject.score(known)).double().numpy()
+    relevance = subject.model.calibration.of(known.numpy()).relevance(subject.score(known)).double().numpy()
     return relevance[:, tracks.clip(0)] * (users >= 0)[:, None] * (tracks >= 0)
 
 

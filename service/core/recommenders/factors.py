@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, Literal, Self
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -67,7 +68,7 @@ class Factors:
 
     def user_vectors(self, user_rows: Tensor) -> Tensor:
         """Return the user factors of these rows."""
-        return self._user_factors[user_rows]
+        return self._user_factors[user_rows.to(self._user_factors.device)]
 
     def fold_in(self, liked: Sequence[Tensor]) -> Tensor:
         """Return for each guest the factors that training would give them, item factors fixed.
@@ -79,7 +80,7 @@ class Factors:
         tracks, dim = self._item_factors.shape
         systems, targets = [], []
         for rows in liked:
-            factors = self._item_factors[rows]
+            factors = self._item_factors[rows.to(self._item_factors.device)]
             scale = (len(rows) + weights.unobserved_weight * tracks) ** weights.frequency_exponent
             ridge = weights.regularization * scale * torch.eye(dim, device=factors.device)
             extra = (weights.liked_confidence - weights.unobserved_weight) * (factors.T @ factors)
@@ -106,4 +107,4 @@ class Factors:
 def measure_calibration(user_factors: Tensor, item_factors: Tensor, users_at_once: int = 256) -> Calibration:
     """Return the calibration of all users (users, dim) over all tracks (tracks, dim)."""
     parts = [Calibration.measure(chunk @ item_factors.T) for chunk in torch.split(user_factors, users_at_once)]
-    return Calibration(parts[0].ranks, torch.cat([part.scores for part in parts]))
+    return Calibration(parts[0].ranks, np.concatenate([part.scores for part in parts]))

@@ -62,7 +62,7 @@ class ItemItem:
         """Return vectors in which each liked track weighs 1."""
         vectors = torch.zeros(len(liked), len(self.tracks), device=self._weights.device)
         for vector, rows in zip(vectors, liked, strict=True):
-            vector[rows] = 1.0
+            vector[rows.to(vector.device)] = 1.0
         return vectors
 
     def score(self, vectors: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ class TopTracks:
         """Return rows of counts in which each liked track was played once."""
         vectors = torch.zeros(len(liked), len(self.tracks), device=self._device)
         for vector, rows in zip(vectors, liked, strict=True):
-            vector[rows] = 1.0
+            vector[rows.to(vector.device)] = 1.0
         return vectors
 
     def score(self, vectors: Tensor) -> Tensor:
