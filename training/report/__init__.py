@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from training.bootstrap import Difference
 from training.evaluate import Evaluation
+from training.evaluate.held_out import Protocol
 from training.evaluate.listeners import CONTROL
 from training.evaluate.results import GroupRow, Results
 from training.groups import GROUP_METRICS
@@ -143,19 +144,22 @@ def _about_groups(results: Results) -> list[str]:
     """Return what each model gives to groups as it is served, beside the control where it is there."""
     k, most = middle_cutoff(results), max(results.group_info.groups)
     name = f"precision@{k}"
-    rows = [row for row in results.groups if (row.default, row.protocol, row.groups) == (True, "all", most)]
+    # Where nobody hears a track twice, as in playlists, tracks that are known already can never be right.
+    protocol: Protocol = "new" if results.data.new == results.data.relevant else "all"
+    rows = [row for row in results.groups if (row.default, row.protocol, row.groups) == (True, protocol, most)]
     control = next((row for row in rows if row.model == CONTROL), None)
     sentences = []
     for row in sorted(rows, key=lambda row: -row.metrics[name].mean):
         precision = row.metrics[name]
         sentence = (
-            f"Served as it is, {row.model} by {row.strategy.replace('_', ' ')} fills {precision.mean:.0%} "
-            f"({precision.low:.0%} to {precision.high:.0%}) of {k} tracks for a group with something a member heard"
+            f"Served as it is, {row.model} by {row.strategy.replace('_', ' ')} fills {precision.mean:.1%} "
+            f"({precision.low:.1%} to {precision.high:.1%}) of {k} tracks for a group with something a member turned "
+            f"out to hear ({PROTOCOL_TITLES[protocol]})"
         )
         if control is None or row is control:
             sentences.append(sentence + ".")
             continue
-        gap = _difference(results, "groups", "all", _title(row), _title(control), name)
+        gap = _difference(results, "groups", protocol, _title(row), _title(control), name)
         clear = gap is not None and gap.clear
         verdict = (
             ("more" if precision.mean > control.metrics[name].mean else "less") if clear else "not clearly different"
@@ -169,7 +173,7 @@ def _title(row: GroupRow) -> str:
     return f"{row.model} {row.strategy}"
 
 
-def _difference(results: Results, of: str, protocol: str, first: str, second: str, name: str) -> Difference | None:
+def _difference(results: Results, of: str, protocol: Protocol, first: str, second: str, name: str) -> Difference | None:
     """Return a difference whichever side it was taken from; only its clearness is the same on both."""
     for row in results.comparisons:
         if (row.of, row.protocol) == (of, protocol) and {row.first, row.second} == {first, second}:
