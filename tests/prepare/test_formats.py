@@ -1,0 +1,230 @@
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from service.core.errors import DataError
+from tests.prepare.worlds import (
+    event,
+    rows,
+    run,
+    scores,
+    write_json,
+    write_lines,
+    write_parquet,
+    write_table,
+)
+
+BIG = 9007199254740993  # 2^53 + 1: the first whole number that a float cannot hold
+LOG = [
+    event(BIG, "007", "play", 0),
+    event(BIG, "007", "like", 1),
+    event("u", "7", "skip", 2),
+    event("ü", "x y", "play", 3),
+]
+SCORES = {(str(BIG), "007"): 2.0, ("u", "7"): 0.0, ("ü", "x y"): 1.0}
+
+
+def write(path: Path) -> Path:
+    suffix = path.name.removesuffix(".gz").rpartition(".")[2]
+    if suffix in ("jsonl", "ndjson", "json"):
+        return write_json(path, LOG)
+    if suffix == "parquet":
+        return write_parquet(path, {name: pa.array([str(row[name]) for row in LOG]) for name in LOG[0]})
+    return write_table(path, LOG, "\t" if suffix == "tsv" else ",")
+
+
+@pytest.mark.parametrize("packed", ["", ".gz"])
+@pytest.mark.parametrize("suffix", ["jsonl", "ndjson", "csv", "tsv", "parquet"])
+def test_every_format_plain_or_packed_gives_the_same_pairs(tmp_path: Path, suffix: str, packed: str) -> None:
+    run(tmp_path / "out", write(tmp_path / f"log.{suffix}{packed}"))
+
+    assert scores(tmp_path / "out") == SCORES
+
+
+def test_many_files_of_many_formats_are_one_log(tmp_path: Path) -> None:
+    first = write_json(tmp_path / "1.jsonl", [event("u", "a", minute=0)])
+    second = write_table(tmp_path / "2.csv", [event("u", "a", minute=1)])
+
+    run(tmp_path / "out", first, second)
+
+    assert scores(tmp_path / "out") == {("u", "a"): 2.0}
+
+
+def test_a_folder_stands_for_the_logs_below_it(tmp_path: Path) -> None:
+    (tmp_path / "logs" / "2024").mkdir(parents=True)
+    write_json(tmp_path / "logs" / "2024" / "part-0.jsonl", [event("u", "a")])
+    write_json(tmp_path / "logs" / "part-[1]*.jsonl", [event("v", "b")])
+    (tmp_path / "logs" / "_SUCCESS").touch()
+    (tmp_path / "logs" / "read.me").write_text("not a log")
+    (tmp_path / "logs" / "empty.jsonl").touch()
+
+    run(tmp_path / "out", tmp_path / "logs")
+
+    assert scores(tmp_path / "out") == {("u", "a"): 1.0, ("v", "b"): 1.0}
+
+
+def test_whole_numbers_of_parquet_stay_exact_even_where_nulls_made_floats_of_them(tmp_path: Path) -> None:
+    exact = write_parquet(tmp_path / "1.parquet", {"user_id": pa.array([BIG]), "track_id": pa.array(["a"])})
+    floats = write_parquet(
+        tmp_path / "2.parquet", {"user_id": pa.array([101.0, None]), "track_id": pa.array(["a", "b"])}
+    )
+
+    report = run(tmp_path / "out", exact, floats)
+
+    assert scores(tmp_path / "out") == {(str(BIG), "a"): 1.0, ("101", "a"): 1.0}
+    assert report.dropped["no_user"] == 1
+
+
+def test_parquet_times_are_read_whatever_their_type(tmp_path: Path) -> None:
+    seconds = 1_704_067_200  # 2024-01-01
+    for name, time in {
+        "seconds": pa.array([seconds]),
+        "milliseconds": pa.array([seconds * 1000]),
+        "timestamp": pa.array([seconds * 1_000_000], pa.timestamp("us")),
+        "zoned": pa.array([seconds * 1000], pa.timestamp("ms", tz="Europe/Warsaw")),
+        "nanoseconds": pa.array([seconds * 1_000_000_000], pa.timestamp("ns")),
+    }.items():
+        columns = {"user_id": pa.array(["u"]), "track_id": pa.array(["a"]), "timestamp": time}
+
+        report = run(tmp_path / name, write_parquet(tmp_path / f"{name}.parquet", columns))
+
+        assert report.last_time == "2024-01-01 00:00:00", name
+
+
+def test_json_ids_are_text_whether_written_as_number_or_string(tmp_path: Path) -> None:
+    lines = [f'{{"user_id": {BIG}, "track_id": "007"}}', f'{{"user_id": "{BIG}", "track_id": 7}}']
+
+    run(tmp_path / "out", write_lines(tmp_path / "log.jsonl", lines))
+
+    assert scores(tmp_path / "out") == {(str(BIG), "007"): 1.0, (str(BIG), "7"): 1.0}
+
+
+def test_byte_order_mark_and_windows_line_ends_are_no_part_of_the_data(tmp_path: Path) -> None:
+    table = write_lines(tmp_path / "log.csv", [b"\xef\xbb\xbfuser_id,track_id\r", b"u,a\r"])
+    lines = write_lines(tmp_path / "log.jsonl", [b'\xef\xbb\xbf{"user_id": "v", "track_id": "b"}\r', b"\r"])
+
+    report = run(tmp_path / "out", table, lines)
+
+    assert scores(tmp_path / "out") == {("u", "a"): 1.0, ("v", "b"): 1.0}
+    assert report.rows_read == 2
+
+
+def test_csv_fields_may_be_quoted_and_hold_separators_and_line_breaks(tmp_path: Path) -> None:
+    lines = ["user_id,title,track_id", '"u","a, ""b""\nand c","x,y"']
+
+    run(tmp_path / "out", write_lines(tmp_path / "log.csv", lines))
+
+    assert scores(tmp_path / "out") == {("u", "x,y"): 1.0}
+
+
+def test_listened_or_not_is_a_play_or_a_skip(tmp_path: Path) -> None:
+    lines = ["media_id,user_id,is_listened", "a,u,1", "b,u,0", "c,u,1"]
+
+    run(tmp_path / "out", write_lines(tmp_path / "log.csv", lines))
+
+    assert scores(tmp_path / "out") == {("u", "a"): 1.0, ("u", "b"): 0.0, ("u", "c"): 1.0}
+
+
+def test_media_and_user_alone_are_plays(tmp_path: Path) -> None:
+    run(tmp_path / "out", write_lines(tmp_path / "log.csv", ["media_id,user_id", "a,u", "b,v"]))
+
+    assert scores(tmp_path / "out") == {("u", "a"): 1.0, ("v", "b"): 1.0}
+
+
+def test_playlists_stand_for_users_and_keep_their_order(tmp_path: Path) -> None:
+    lines = ["playlist_id,track_id,position", "7,b,0", "7,a,1"]
+
+    run(tmp_path / "out", write_lines(tmp_path / "log.csv", lines))
+
+    assert [(row[1], row[7]) for row in rows(tmp_path / "out" / "train.parquet")] == [("a", 1), ("b", 0)]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["user\tartist\tcount", 'u\tThe "Who"\t3', "u\tAC/DC\t0"],
+        ["userID\tartistID\tweight", 'u\tThe "Who"\t3', "u\tAC/DC\t0"],
+        ['u\tThe "Who"\t3', "u\tAC/DC\t0"],
+        ['u\tmbid-1\tThe "Who"\t3', "u\t\tAC/DC\t0"],
+    ],
+    ids=["header", "lastfm-2k", "no header", "lastfm-360k"],
+)
+def test_counts_of_user_and_artist_are_the_scores(tmp_path: Path, lines: list[str]) -> None:
+    run(tmp_path / "out", write_lines(tmp_path / "log.tsv", lines))
+
+    assert scores(tmp_path / "out") == {("u", 'The "Who"'): 3.0, ("u", "AC/DC"): 0.0}
+
+
+def test_a_user_and_their_tracks_may_share_a_line(tmp_path: Path) -> None:
+    report = run(tmp_path / "out", write_lines(tmp_path / "train.txt.gz", ["0 5 007", "1", "2 5 "]))
+
+    assert scores(tmp_path / "out") == {("0", "5"): 1.0, ("0", "007"): 1.0, ("2", "5"): 1.0}
+    assert report.rows_read == 3
+
+
+def test_names_of_the_original_are_known_in_any_case(tmp_path: Path) -> None:
+    lines = [json.dumps({"User_ID": 1, "ID": "a", "Event-Type": "Play"})]
+
+    run(tmp_path / "out", write_lines(tmp_path / "log.jsonl", lines))
+
+    assert scores(tmp_path / "out") == {("1", "a"): 1.0}
+
+
+def test_columns_of_other_names_are_told(tmp_path: Path) -> None:
+    lines = ["who;what;when;how often", "u;a;1704067200;2"]
+    told = {"user": "who", "track": "what", "time": "when", "count": "how often"}
+
+    report = run(tmp_path / "out", write_lines(tmp_path / "log.csv", lines), columns=told)
+
+    assert scores(tmp_path / "out") == {("u", "a"): 2.0}
+    assert report.last_time == "2024-01-01 00:00:00"
+
+
+def test_columns_without_header_are_told_by_number(tmp_path: Path) -> None:
+    told = {"user": "1", "track": "3", "time": "2"}
+
+    run(tmp_path / "out", write_lines(tmp_path / "log.tsv", ["u\t2024-01-01T00:00:00Z\ta"]), columns=told)
+
+    assert scores(tmp_path / "out") == {("u", "a"): 1.0}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_unknown_columns_are_named_with_their_file_and_the_way_out(tmp_path: Path, suffix: str) -> None:
+    log = tmp_path / f"log.{suffix}"
+    log.write_text('{"who": 1, "track_id": 2}\n' if suffix == "jsonl" else "who,track_id\n1,2\n")
+
+    with pytest.raises(
+        DataError, match=rf"log\.{suffix}: no column .* the user; .*'who', 'track_id'; .*--columns user="
+    ):
+        run(tmp_path / "out", log)
+
+
+def test_a_packed_file_that_is_cut_short_is_named(tmp_path: Path) -> None:
+    whole = write_json(tmp_path / "whole.jsonl", [event("u", "a")])
+    for suffix, content in {"jsonl": whole.read_bytes() * 5000, "parquet": b"x" * 5000}.items():
+        cut = tmp_path / f"cut.{suffix}.gz"
+        cut.write_bytes(gzip.compress(content)[:-9])
+
+        with pytest.raises(DataError, match=rf"cut\.{suffix}\.gz cannot be read"):
+            run(tmp_path / "out", whole, cut)
+
+
+def test_a_file_that_is_not_what_its_name_says_is_named(tmp_path: Path) -> None:
+    whole = write_json(tmp_path / "whole.jsonl", [event("u", "a")])
+    for name in ("fake.jsonl.gz", "fake.parquet", "empty.jsonl.gz"):
+        (tmp_path / name).write_bytes(b"" if name.startswith("empty") else b"neither packed nor Parquet")
+
+        with pytest.raises(DataError, match=rf"{name} (cannot be read|is cut short)"):
+            run(tmp_path / "out", whole, tmp_path / name)
+
+
+def test_a_path_that_is_not_there_or_of_no_known_format_is_named(tmp_path: Path) -> None:
+    (tmp_path / "log.xlsx").touch()
+    (tmp_path / "folder").mkdir()
+
+    for name, complaint in {"none.csv": "no such file", "log.xlsx": "no known format", "folder": "no log file"}.items():
+        with pytest.raises(DataError, match=complaint):
+            run(tmp_path / "out", tmp_path / name)
