@@ -66,6 +66,11 @@ class BatchingScorer(Generic[Query, Answer]):
         self._queue: deque[_Waiting[Query, Answer]] = deque()
         self._worker: asyncio.Task[None] | None = None
 
+    @property
+    def waiting(self) -> int:
+        """Return how many requests are in the queue, those being scored not counted."""
+        return len(self._queue)
+
     async def submit(self, query: Query, gone: Callable[[], bool]) -> Scored[Answer]:
         """Return the answer to a query.
 

@@ -19,9 +19,8 @@ from service.runtime import Runtime
 from service.settings import Settings
 from service.telemetry import LOGGING, MULTIPROCESS_FOLDER
 
-
 _PATIENCE: Final = 120
-"""Seconds in which a worker must answer its supervisor: it cannot while it imports torch, and 5 s killed it for that."""
+"""Seconds in which a worker must answer its supervisor; it cannot while it imports torch, and 5 s killed it then."""
 
 
 def serve(settings: Settings) -> int:

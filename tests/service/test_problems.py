@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -178,3 +179,10 @@ async def test_pages_of_configured_origins_may_call_and_read_our_headers(setting
     assert ours.headers["access-control-allow-origin"] == "https://app.example"
     assert ours.headers["access-control-expose-headers"] == ", ".join(EXPOSED)
     assert "access-control-allow-origin" not in theirs.headers
+
+
+@pytest.mark.parametrize("code", ProblemCode)
+def test_the_documentation_has_every_code_with_its_status(code: ProblemCode) -> None:
+    page = (Path(__file__).parents[2] / "docs/api.md").read_text(encoding="utf-8")
+
+    assert f"| `{code}` | {KINDS[code].status} |" in page
