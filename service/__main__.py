@@ -34,7 +34,7 @@ def _given(arguments: Sequence[str] | None) -> dict[str, Any]:  # Settings check
     parser = argparse.ArgumentParser(
         prog="python -m service",
         description="Serve group playlists and similar tracks over HTTP.",
-        epilog="Every other setting is an environment variable: see docs/api.md.",
+        epilog="Every other setting is an environment variable: see docs/operations.md.",
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument("--models", help="folder of the trained models (SERVICE_MODELS)")

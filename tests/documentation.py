@@ -14,9 +14,9 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
-def commands() -> Iterator[list[str]]:
-    """Every command line that the documentation tells to type, as words."""
-    for page in PAGES:
+def commands(*pages: Path) -> Iterator[list[str]]:
+    """Every command line that these pages tell to type, as words."""
+    for page in pages:
         for block in blocks(page, "sh"):
             for line in block.replace("\\\n", " ").splitlines():
                 if words := shlex.split(line, comments=True):

@@ -20,7 +20,9 @@ def test_the_readmes_commands_lead_from_logs_to_models_and_a_report(
         (tmp_path / f"my_logs/{other}.jsonl").unlink()
     (block,) = (block for block in blocks(ROOT / "README.md", "sh") if "my_logs" in block)
     typed = [
-        words[3:] for words in commands() if words[:3] == ["python", "-m", "training"] and " ".join(words) in block
+        words[3:]
+        for words in commands(ROOT / "README.md")
+        if words[:3] == ["python", "-m", "training"] and " ".join(words) in block
     ]
 
     typed[-1] += ["--n-groups", "5"]  # the default of 100 groups is half a minute of work

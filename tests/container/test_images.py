@@ -67,7 +67,7 @@ def test_a_group_gets_a_playlist_over_http(compose: Compose) -> None:
 def test_the_readmes_requests_are_answered(compose: Compose) -> None:
     """On the sample data, where the images and `make run` train the same models."""
     base = f"http://{compose('port', 'service', '8000')}"
-    requests = [words for words in commands() if words[0] == "curl"]
+    requests = [words for words in commands(ROOT / "README.md") if words[0] == "curl"]
     answers = []
     for words in requests:
         url = next(word for word in words if word.startswith("http")).replace("http://127.0.0.1:8000", base)
