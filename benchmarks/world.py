@@ -27,8 +27,8 @@ def publish(root: Path, name: str, users: int, tracks: int, dim: int, seed: int 
     arrays: dict[str, NDArray[np.generic]] = {
         "user_factors": user_factors,
         "item_factors": item_factors,
-        "calibration_ranks": calibration.ranks.numpy().astype(np.int32),
-        "calibration_scores": calibration.scores.numpy(),
+        "calibration_ranks": calibration.ranks,
+        "calibration_scores": calibration.scores,
         "history_indptr": np.arange(0, (users + 1) * HEARD, HEARD),
         "history_rows": np.sort(rng.integers(0, tracks - HEARD, (users, HEARD)) + np.arange(HEARD))
         .ravel()
