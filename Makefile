@@ -36,8 +36,8 @@ check: .venv/training .venv/check  ## format, lint, types, import contracts
 bench: .venv/training .venv/benchmark  ## print ratios and write benchmarks/results/*.json
 	for name in $(BENCHMARKS); do python -m benchmarks.$$name || exit; done
 
-clean:  ## forget the sample data and all models of it, not the environment
-	rm -rf $(DATA) $(MODELS)/.sample-models $(filter-out $(MODELS)/README.md,$(wildcard $(MODELS)/*))
+clean:  ## forget the sample data, so that the next run makes it and trains on it anew; versions of models stay
+	rm -rf $(DATA) $(MODELS)/.sample-models
 
 # The environment, then one stamp for each extra of pyproject.toml: a target installs what it needs and no more.
 

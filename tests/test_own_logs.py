@@ -28,5 +28,5 @@ def test_the_readmes_commands_lead_from_logs_to_models_and_a_report(
     typed[-1] += ["--n-groups", "5"]  # the default of 100 groups is half a minute of work
 
     assert [main(words) for words in typed] == [0, 0, 0]
-    assert ArtifactStore(Path("my_models")).names() == sorted(ALGORITHMS)
+    assert ArtifactStore(Path("model_files/mine")).names() == sorted(ALGORITHMS)
     assert Path("reports/mine/report.html").stat().st_size > 0
