@@ -109,10 +109,10 @@ def _judged(source: Source, split: int, rejects: str) -> str:
     return f"""
         SELECT {split}, user_id, track_id, kind, amount, time, session, position,
             CASE WHEN problem IS NOT NULL THEN 'unreadable'
+                 WHEN kind IS NOT NULL THEN CASE WHEN track_id IS NULL THEN 'no_track' END
                  WHEN {is_advertisement} THEN 'advertisement'
                  WHEN {no_type} THEN 'no_event_type'
-                 WHEN kind IS NULL THEN 'unknown_event_type'
-                 WHEN track_id IS NULL THEN 'no_track' END AS fate,
+                 ELSE 'unknown_event_type' END AS fate,
             CASE WHEN problem IS NOT NULL THEN problem
                  WHEN kind IS NULL AND NOT {no_type} THEN lower(trim(event_text)) END,
             CASE WHEN problem IS NOT NULL THEN file END,
@@ -152,8 +152,9 @@ def _has_control(source: Source) -> str:
     matches = f"regexp_matches(concat(user_text, track_text), '{CONTROL}')"
     if source.format != "json":
         return matches
-    # JSON has control characters only behind a backslash, and the search for one is far cheaper than the pattern.
-    return rf"(contains(key, '\') OR strlen(key) <> length(key)) AND {matches}"
+    # In JSON a control character of ASCII stands behind a backslash; to look for one is far cheaper than the pattern.
+    beyond_ascii = " OR ".join(f"strlen({role}_text) <> length({role}_text)" for role in ("user", "track"))
+    return rf"(contains(key, '\') OR {beyond_ascii}) AND {matches}"
 
 
 def clean(connection: duckdb.DuckDBPyConnection, counts: Counts, *, catalogue: bool, keep_duplicates: bool) -> None:

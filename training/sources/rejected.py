@@ -103,10 +103,13 @@ def _rejected(connection: duckdb.DuckDBPyConnection, source: Source, file: LogFi
 
 def _find_lines(path: Path, wanted: Mapping[str, str]) -> Iterator[Rejected]:
     """Yield every line whose text is a key of `wanted` (text to reason)."""
-    for number, _, line in _lines(path):
-        text = line.decode("utf-8", errors="replace")
-        if (reason := wanted.get(text)) is not None:
-            yield Rejected(str(path), number, reason, text)
+    # Every line of the file passes here, so it is compared as it is, end of line included.
+    endings = ("\n", "\r\n", "")
+    reasons = {(text + end).encode(): reason for text, reason in wanted.items() for end in endings}
+    with open_log(path) as file:
+        for number, line in enumerate(file, start=1):
+            if line in reasons:
+                yield Rejected(str(path), number, reasons[line], line.decode().rstrip("\r\n"))
 
 
 def _find_offsets(path: Path, ahead: list[Refused]) -> Iterator[Rejected]:

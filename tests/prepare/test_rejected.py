@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tests.prepare.worlds import event, rejected, run, scores, write_json, write_lines, write_parquet
+
+GOOD = '{"user_id": "u", "track_id": "a", "timestamp": "2024-01-01T00:00:00"}'
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "log.jsonl.gz"])
+def test_unreadable_lines_are_kept_aside_with_file_line_reason_and_text(tmp_path: Path, name: str) -> None:
+    lines: list[str | bytes] = [
+        GOOD,
+        "",
+        "not JSON",
+        "   ",
+        "[1, 2]",
+        '{"user_id": "u", "track_id": "a", "timestamp": "0001-01-01T00:00:00"}',
+        '{"user_id": "u", "track_id": "a\\nb"}',
+        b'{"user_id": "\xff", "track_id": "a"}',
+        '{"user_id": "u"}{"track_id": "b"}',
+        "null",
+    ]
+    log = write_lines(tmp_path / name, lines)
+
+    report = run(tmp_path / "out", log)
+
+    absurd = "no time between 1990-01-01 and 2100-01-01"
+    found = sorted((row["line"], row["reason"]) for row in rejected(tmp_path / "out"))  # type: ignore[type-var]
+    assert found == [
+        (3, "not a JSON object"),
+        (5, "not a JSON object"),
+        (6, absurd),
+        (7, "control character in an id"),
+        (8, "invalid encoding"),
+        (9, "not a JSON object"),
+        (10, "not a JSON object"),
+    ]
+    assert {row["file"] for row in rejected(tmp_path / "out")} == {str(log)}
+    assert rejected(tmp_path / "out")[-1]["text"] == "null"
+    assert report.rows_read == 8
+    assert sum(report.unreadable.values()) == report.dropped["unreadable"] == 7
+    assert scores(tmp_path / "out") == {("u", "a"): 1.0}
+
+
+def test_the_same_unreadable_line_is_found_each_time_and_in_each_file(tmp_path: Path) -> None:
+    first = write_lines(tmp_path / "1.jsonl", ["broken", GOOD, "broken"])
+    second = write_lines(tmp_path / "2.jsonl", [GOOD, "broken"])
+
+    run(tmp_path / "out", first, second)
+
+    assert [(row["file"], row["line"]) for row in rejected(tmp_path / "out")] == [
+        (str(first), 1),
+        (str(first), 3),
+        (str(second), 2),
+    ]
+
+
+def test_bad_csv_rows_are_numbered_by_line_even_after_rows_of_several_lines(tmp_path: Path) -> None:
+    lines: list[str | bytes] = [
+        "user_id,track_id,timestamp",
+        '"u',
+        'v",a,2024-01-01',
+        "",
+        "too,few",
+        "one,too,many,fields",
+        "u,b,yesterday",
+        "u,\x07bell,2024-01-01",
+        b"\xff,b,2024-01-01",
+        "u,c,2024-01-01",
+    ]
+
+    report = run(tmp_path / "out", write_lines(tmp_path / "log.csv", lines))
+
+    assert sorted((row["line"], row["text"]) for row in rejected(tmp_path / "out")) == [  # type: ignore[type-var]
+        (2, '"u\nv",a,2024-01-01'),
+        (5, "too,few"),
+        (6, "one,too,many,fields"),
+        (7, "u,b,yesterday"),
+        (8, "u,\x07bell,2024-01-01"),
+        (9, "?,b,2024-01-01"),
+    ]
+    assert scores(tmp_path / "out") == {("u", "c"): 1.0}
+    assert report.dropped["unreadable"] == 6
+
+
+def test_counts_and_positions_must_be_whole_numbers(tmp_path: Path) -> None:
+    lines = ["user\ttrack\tcount\tposition", "u\ta\t2\t1", "u\tb\t2.5\t1", "u\tc\t-1\t1", "u\td\t\t1", "u\te\t2\tx"]
+
+    run(tmp_path / "out", write_lines(tmp_path / "log.tsv", lines))
+
+    assert scores(tmp_path / "out") == {("u", "a"): 2.0}
+    assert [row["line"] for row in rejected(tmp_path / "out")] == [3, 4, 5, 6]
+
+
+def test_unreadable_rows_of_parquet_are_numbered_too(tmp_path: Path) -> None:
+    columns = {"user_id": pa.array(["u", "v\n"]), "track_id": pa.array(["a", "b"])}
+
+    run(tmp_path / "out", write_parquet(tmp_path / "log.parquet.gz", columns))
+
+    assert rejected(tmp_path / "out") == [
+        {
+            "file": str(tmp_path / "log.parquet.gz"),
+            "line": 2,
+            "reason": "control character in an id",
+            "text": '{"track":"b","user":"v\\n"}',
+        }
+    ]
+
+
+def test_unreadable_lines_of_the_catalogue_are_kept_aside_and_counted_apart(tmp_path: Path) -> None:
+    log = write_json(tmp_path / "log.jsonl", [event("u", "a")])
+    tracks = write_lines(tmp_path / "tracks.jsonl", ['{"id": "a"}', "broken", '{"name": "no id"}'])
+
+    report = run(tmp_path / "out", log, tracks=[tracks])
+
+    assert [row["line"] for row in rejected(tmp_path / "out")] == [2, 3]
+    assert report.catalogue_rejected == 2
+    assert report.dropped["unreadable"] == 0
