@@ -122,7 +122,7 @@ def test_preparing_again_replaces_the_whole_folder(tmp_path: Path) -> None:
 def test_a_folder_with_anything_else_in_it_is_never_replaced(tmp_path: Path) -> None:
     log = write_json(tmp_path / "log.jsonl", [event("u", "a")])
 
-    with pytest.raises(DataError, match="holds 'log.jsonl'"):
+    with pytest.raises(DataError, match=r"holds 'log\.jsonl'"):
         run(tmp_path, log)
 
     assert log.exists()
