@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 import numba
 import numpy as np
 import torch
-from implicit.cpu.als import least_squares, least_squares_cg
+from implicit.cpu import _als  # the compiled solvers; implicit.cpu.als has slow ones of the same names
 from irspack import IALSRecommender
 from scipy.sparse import csr_array, csr_matrix
 from threadpoolctl import threadpool_limits
@@ -104,7 +104,7 @@ def of_irspack(solver: Literal["CG", "CHOLESKY"], heard: csr_array, start: Facto
         yield Factors(model.get_user_embedding(), model.get_item_embedding())
 
 
-def compare_solvers(name: str, heard: csr_array, dim: int, threads: int, epochs: int = 8) -> list[Row]:
+def compare_solvers(name: str, heard: csr_array, dim: int, threads: int, epochs: int = 5) -> list[Row]:
     """Return seconds an epoch and the loss reached by every solver on one objective."""
     n = heard.nnz
     objective = make_objective(heard, np.full(n, EXCESS, np.float32), np.ones(n, np.bool_), 1.0, RIDGE, 0.0)
@@ -113,10 +113,10 @@ def compare_solvers(name: str, heard: csr_array, dim: int, threads: int, epochs:
     torch.set_num_threads(threads)
     contestants = {
         "ours cg": ours("cg", objective, start),
-        "implicit cg": of_implicit(least_squares_cg, heard, start, threads),
+        "implicit cg": of_implicit(_als.least_squares_cg, heard, start, threads),
         "irspack cg": of_irspack("CG", heard, start, threads),
         "ours cholesky": ours("cholesky", objective, start),
-        "implicit cholesky": of_implicit(least_squares, heard, start, threads),
+        "implicit cholesky": of_implicit(_als.least_squares, heard, start, threads),
         "irspack cholesky": of_irspack("CHOLESKY", heard, start, threads),
         "ours batched": ours("batched", objective, start),
     }
@@ -222,9 +222,8 @@ def quality(source: Path | None) -> list[Row]:
 
 def print_row(row: Row) -> None:
     """Print one result."""
-    print(
-        "  ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items())
-    )
+    figures = (f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items())
+    print("  ".join(figures), flush=True)
 
 
 def main() -> None:
@@ -238,10 +237,11 @@ def main() -> None:
         "gradient": gradient,
         "quality": lambda: quality(source),
     }
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results |= {part: run[part]() for part in parts}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    for part in parts:
+        rows = run[part]()
+        results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(results | {part: rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
