@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 HOST = "127.0.0.1"
-GROUP = 3
+GROUP = 4
 """Members of the group that the first request asks for."""
 
 
