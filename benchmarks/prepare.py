@@ -1,11 +1,12 @@
-"""`python benchmarks/prepare.py`: prepare beside json.loads + pandas on the same log, and alone on a long one.
+"""`python -m benchmarks.prepare`: prepare beside json.loads + pandas on the same log, and alone on a long one.
 
 Both read the same JSON lines of a synthetic service, dirty lines included, and do the same job: reject, clean, fill
-in users, drop duplicates, split by user and time, aggregate, write Parquet. The pairs must come out equal. Each runs
-in a process of its own; seconds are wall clock with interpreter start, memory is the peak resident set.
+in users, drop duplicates, split by user and time, aggregate, write Parquet, count. The pairs must come out equal. Each
+runs in a process of its own; seconds are wall clock with interpreter start, memory is the peak resident set.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -47,14 +48,18 @@ def with_pandas(log: Path, out: Path) -> None:
                 values.append(value if value is None else str(value))
     events = pd.DataFrame(columns)
     columns.clear()
+    report: dict[str, object] = {"read": number, "unreadable": number - len(events)}
+    for key in ("user_id", "track_id"):
+        assert not events[key].str.contains(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", na=False).any()
+    events["timestamp"] = pd.to_datetime(events["timestamp"], format="ISO8601", errors="coerce")
     owners = events.dropna(subset=["user_id"]).groupby("session_id")["user_id"].agg(["first", "nunique"])
     agreed = owners.loc[owners["nunique"] == 1, "first"]
     events["user_id"] = events["user_id"].fillna(events["session_id"].map(agreed))
-    events["event_type"] = events["event_type"].str.lower()
+    events["event_type"] = events["event_type"].str.lower().str.strip()
+    report["types"] = events["event_type"].value_counts(dropna=False).to_dict()
     events = events[events["event_type"].isin(["play", "skip", "like"])]
     events = events[events["track_id"].notna() & (events["track_id"] != "") & events["user_id"].notna()]
     events = events.drop_duplicates()
-    events["timestamp"] = pd.to_datetime(events["timestamp"], format="ISO8601")
 
     by_time = events[["user_id", "timestamp"]].sort_values(["user_id", "timestamp"])
     place = by_time.groupby("user_id").cumcount()
@@ -70,7 +75,14 @@ def with_pandas(log: Path, out: Path) -> None:
     pairs = events.groupby(["split", "user_id", "track_id"]).agg(totals).reset_index()
     pairs["score"] = (pairs["plays"] + pairs["likes"]).astype("float32")
     for number, name in enumerate(SPLITS):
-        pairs[pairs["split"] == number].drop(columns="split").to_parquet(out / f"{name}.parquet", index=False)
+        part = pairs[pairs["split"] == number].drop(columns="split")
+        part.to_parquet(out / f"{name}.parquet", index=False)
+        if number == 0:
+            train = part[["user_id", "track_id"]]
+        new = len(part) - len(part[["user_id", "track_id"]].merge(train))
+        digest = hashlib.sha256((out / f"{name}.parquet").read_bytes()).hexdigest()
+        report[name] = [len(part), part["user_id"].nunique(), part["track_id"].nunique(), new, digest]
+    (out / "report.json").write_text(json.dumps(report, default=str))
 
 
 WAYS = {"tutti": with_tutti, "pandas": with_pandas}
@@ -80,7 +92,10 @@ def measure(way: str, log: Path, out: Path) -> dict[str, float]:
     """Run one way in a process of its own and return its seconds, processor seconds and megabytes."""
     start = time.perf_counter()
     worker = subprocess.run(
-        [sys.executable, __file__, "--worker", way, str(log), str(out)], check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "benchmarks.prepare", "--worker", way, str(log), str(out)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     seconds = time.perf_counter() - start
     return {"seconds": round(seconds, 2), **json.loads(worker.stdout)}

@@ -167,8 +167,9 @@ def _prepare(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings, o
     if counts.kept == 0:
         raise DataError(f"no event is left of {counts.read} read: {_reasons(counts)}")
     split = _split(connection, settings)
+    events = "sum(times)::BIGINT" if settings.keep_duplicates else "count(*)"
     events_by_type = dict(
-        connection.execute("SELECT kind::VARCHAR, count(*) FROM events GROUP BY kind ORDER BY kind").fetchall()
+        connection.execute(f"SELECT kind::VARCHAR, {events} FROM events GROUP BY kind ORDER BY kind").fetchall()
     )
     make_pairs(connection, split, settings.holdout, settings.seed)
     _write(connection, settings, out)

@@ -161,7 +161,8 @@ def clean(connection: duckdb.DuckDBPyConnection, counts: Counts, *, catalogue: b
     """Turn `staged` into `events`, and count what was dropped on the way; `staged` is used up.
 
     users and tracks: code, and user_id or track_id; codes follow the order of the ids. events: split, user, track
-    (codes), kind, amount, time, position. With `catalogue` the table `tracks` is there already.
+    (codes), kind, amount, time, position, times (how often the row was there). With `catalogue` the table `tracks` is
+    there already.
     """
     counts.users_filled_in = _fill_in_users(connection)
     _count_fates(connection, counts)
@@ -172,18 +173,17 @@ def clean(connection: duckdb.DuckDBPyConnection, counts: Counts, *, catalogue: b
     n_usable = count(connection, usable)
     # Beside equal user, track, kind and time, equal hashes of the session mean equal sessions.
     connection.execute(
-        "CREATE TABLE known AS SELECT split, users.code AS user, tracks.code AS track, kind, amount, time, "
-        "hash(session) AS session, position FROM staged JOIN users USING (user_id) JOIN tracks USING (track_id) "
-        "WHERE fate IS NULL"
+        f"""CREATE TABLE events AS
+            SELECT split, users.code AS user, tracks.code AS track, kind, time, position, count(*) AS times,
+                amount{" * times" if keep_duplicates else ""} AS amount
+            FROM staged JOIN users USING (user_id) JOIN tracks USING (track_id) WHERE fate IS NULL
+            GROUP BY split, user, track, kind, staged.amount, time, position, hash(session)"""
     )
     connection.execute("DROP TABLE staged")
-    n_known = count(connection, "FROM known")
-    counts.dropped["unknown_track"] = n_usable - n_known
-    every = "known" if keep_duplicates else "(SELECT DISTINCT * FROM known)"
-    connection.execute(f"CREATE TABLE events AS SELECT * EXCLUDE (session) FROM {every}")
-    connection.execute("DROP TABLE known")
-    counts.kept = count(connection, "FROM events")
-    counts.dropped["duplicate"] = n_known - counts.kept
+    [(different, known)] = connection.execute("SELECT count(*), coalesce(sum(times), 0)::BIGINT FROM events").fetchall()
+    counts.kept = known if keep_duplicates else different
+    counts.dropped["unknown_track"] = n_usable - known
+    counts.dropped["duplicate"] = known - counts.kept
 
 
 def _fill_in_users(connection: duckdb.DuckDBPyConnection) -> int:
