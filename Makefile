@@ -5,7 +5,7 @@ PYTHON := $(or $(PYTHON),$(firstword $(shell command -v python3.11 python3)))
 PORT ?= 8000
 DATA := data/sample
 MODELS := model_files
-BENCHMARKS := wmf softmax service
+BENCHMARKS := prepare wmf softmax service startup
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: run models port test container check bench clean
