@@ -116,7 +116,8 @@ class Calibration:
         1 for the user's best track, 0 for a track that is no better than any. Exact for the best `EXACT`
         tracks, interpolated between the kept ranks further down.
         """
-        lower = (self.scores[:, None, :] < scores[:, :, None]).sum(axis=2)
+        rising, asked = (np.ascontiguousarray(table) for table in (self.scores[:, ::-1], scores))
+        lower = torch.searchsorted(torch.from_numpy(rising), torch.from_numpy(asked)).numpy()
         last = len(self.ranks) - 1
         above = np.maximum(last - lower, 0)
         below = np.minimum(above + 1, last)

@@ -119,7 +119,10 @@ def _rank_tables(model: Recommender, strategy: str, tables: Sequence[_Table]) ->
     k = min(max(query.k for query, _ in tables), len(model.tracks))
     ranked = STRATEGIES[strategy](ballots, k)
     opinions = _opinions(votes, ranked)
-    kept_out = [np.union1d(out, query.already_played) for out, (query, _) in zip(excluded, tables, strict=True)]
+    kept_out = [
+        np.union1d(out, query.already_played) if query.already_played else out
+        for out, (query, _) in zip(excluded, tables, strict=True)
+    ]
     rows, filled = _fill_up(model, ranked.numpy(force=True), opinions, kept_out)
     if rows is not None:
         ranked = torch.from_numpy(rows).to(votes.device)

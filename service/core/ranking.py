@@ -44,11 +44,9 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
         last = values[:, k - 1]
         for row in np.flatnonzero((last == values[:, k]) & (last > -np.inf)):
             found[row, :k] = _lowest_columns(scores[row].numpy(force=True), last[row], k)
-    values, found = values[:, :k], found[:, :k]
-    order = np.lexsort((found, -values))
-    ranked = (np.take_along_axis(array, order, axis=1) for array in (values, found))
-    best, rows = (torch.from_numpy(array).to(scores.device) for array in ranked)
-    return best, rows
+    for row in np.flatnonzero((values[:, 1:k] == values[:, : k - 1]).any(axis=1)):
+        found[row, :k] = found[row, np.lexsort((found[row, :k], -values[row, :k]))]
+    return highest[:, :k], torch.from_numpy(found[:, :k]).to(scores.device)
 
 
 def _lowest_columns(scores: NDArray[np.floating], last: np.floating, k: int) -> NDArray[np.int64]:
