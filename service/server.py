@@ -1,6 +1,7 @@
 """Processes, sockets and signals: the application under uvicorn."""
 
 import asyncio
+import ctypes
 import logging.config
 import os
 import signal
@@ -21,6 +22,13 @@ from service.telemetry import LOGGING, MULTIPROCESS_FOLDER
 
 _PATIENCE: Final = 120
 """Seconds in which a worker must answer its supervisor; it cannot while it imports torch, and 5 s killed it then."""
+
+
+_KEPT_BYTES: Final = 256 << 20
+"""Freed memory that a process may keep: far more than a batch of scores takes."""
+
+_MALLOPT: Final = {-1: _KEPT_BYTES, -3: _KEPT_BYTES, -8: 1}
+"""M_TRIM_THRESHOLD, M_MMAP_THRESHOLD and M_ARENA_MAX of mallopt(3)."""
 
 
 def serve(settings: Settings) -> int:
@@ -67,9 +75,22 @@ def _serve_with_workers(config: uvicorn.Config) -> int:
 def _application(settings: Settings) -> FastAPI:
     """Return the application of one worker; uvicorn calls this in the process and the loop that serve it."""
     logging.config.dictConfig(LOGGING)
+    _keep_freed_memory()
     app = create_app(settings)
     _drain_on_sigterm(app.state.runtime, settings.drain_seconds)
     return app
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc reuse the megabytes that a batch of scores takes.
+
+    By default it gives them back after each batch and the kernel hands them out again page by page: measured 58 page
+    faults and 120 microseconds of system time a group. Other C libraries have other defaults, and no mallopt.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        for option, value in _MALLOPT.items():
+            library.mallopt(option, value)
 
 
 def _drain_on_sigterm(runtime: Runtime, seconds: float) -> None:
