@@ -70,6 +70,7 @@ class Translation:
         self.warnings: list[PlaylistWarning] = []
         self._excluded: set[int] = set()
         self._exclude(body.filters.exclude_track_ids, model.tracks, "/filters/exclude_track_ids")
+        played = self._rows(body.already_played, model.tracks, "/already_played")
         members = tuple(self._member(place, model) for place in range(len(party.listeners)))
         self.query = GroupQuery(
             members=members,
@@ -78,6 +79,7 @@ class Translation:
             seed=seed,
             excluded=frozenset(self._excluded),
             only_new=body.filters.only_new,
+            already_played=tuple(dict.fromkeys(played)),
         )
 
     def warn(self, code: str, detail: str) -> None:

@@ -110,6 +110,8 @@ class GroupRequest(_Request):
     """Overrides the experiment."""
     seed: Annotated[int, Field(ge=0, lt=_SEEDS), BeforeValidator(_whole)] | None = None
     """The same request with the same seed and model version gets the same answer."""
+    already_played: tuple[Id, ...] = Field(default=(), max_length=1_000, fail_fast=True)
+    """What the group has heard in this session: not played again, and its members count as having had it."""
     filters: Filters = Filters()
 
     @model_validator(mode="after")

@@ -24,6 +24,7 @@ VALID: dict[str, Any] = {
     "strategy": "average",
     "model": "wmf",
     "seed": 7,
+    "already_played": ["rock-2"],
     "filters": {"exclude_track_ids": ["jazz-1"], "only_new": True},
 }
 

@@ -104,6 +104,15 @@ async def test_excluded_tracks_leave_the_pool(client: httpx.AsyncClient) -> None
     assert answer["pool"] == {"candidates": 12, "after_filters": 10}
 
 
+async def test_a_session_goes_on_where_it_stopped(client: httpx.AsyncClient) -> None:
+    whole = await ask(client, user_ids=["ann", "bob"], **WMF)
+    first = await ask(client, user_ids=["ann", "bob"], model="wmf", limit=1)
+    rest = await ask(client, user_ids=["ann", "bob"], model="wmf", limit=3, already_played=track_ids(first))
+
+    assert track_ids(first) + track_ids(rest) == track_ids(whole)
+    assert rest["pool"]["after_filters"] == whole["pool"]["after_filters"] - 1
+
+
 async def test_only_new_means_new_to_every_member(client: httpx.AsyncClient) -> None:
     answer = await ask(client, user_ids=["ann", "bob"], filters={"only_new": True}, **WMF)
 
