@@ -43,6 +43,7 @@ FROM base AS service
 COPY --from=service-dependencies /venv /venv
 COPY service service
 RUN python -m compileall -q service
+COPY experiments.toml .
 USER tutti
 ENV SERVICE_HOST=0.0.0.0 SERVICE_PORT=8000 SERVICE_MODELS=/models
 EXPOSE 8000
