@@ -79,10 +79,15 @@ class Ballots:
 
     def rank_by(self, group_scores: Tensor, k: int) -> Tensor:
         """Return the k allowed tracks (groups, k) with the highest group score (groups, tracks), then `NONE`."""
-        if self.allowed is not None:
-            group_scores = group_scores.masked_fill(~self.allowed, -torch.inf)
-        values, rows = top_k(group_scores, k)
-        return rows.masked_fill(values == -torch.inf, NONE)
+        return rank_by(group_scores, self.allowed, k)
+
+
+def rank_by(scores: Tensor, allowed: Tensor | None, k: int) -> Tensor:
+    """Return the k allowed tracks (groups, k) with the highest scores (groups, tracks), then `NONE`."""
+    if allowed is None:
+        return top_k(scores, k)[1]
+    values, rows = top_k(scores.masked_fill(~allowed, -torch.inf), k)
+    return rows.masked_fill(values == -torch.inf, NONE)
 
 
 Strategy = Callable[[Ballots, int], Tensor]

@@ -1,8 +1,9 @@
 """The one function that turns groups into playlists: serving, evaluation and benchmarks all call `rank_groups`."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -10,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from service.core.ballots import NONE, Ballots
+from service.core.ballots import NONE, Ballots, rank_by
 from service.core.calibration import Calibration
 from service.core.recommender import Recommender
-from service.core.strategies import ON_SCORES, STRATEGIES
+from service.core.strategies import LINEAR, ON_SCORES, STRATEGIES
 
 _VOTES_AT_ONCE: Final = 1_000_000
 """Scores held at a time, 4 MB: a chunk stays in the cache of a server core and memory stays bounded."""
@@ -82,7 +83,8 @@ def rank_groups(model: Recommender, queries: Sequence[GroupQuery]) -> list[Group
         buckets[query.strategy, len(voters[position])].append(position)
     rankings: dict[int, GroupRanking] = {}
     for (strategy, size), positions in buckets.items():
-        at_once = max(1, _VOTES_AT_ONCE // (max(size, 1) * len(model.tracks)))
+        rows = 1 if strategy in LINEAR else max(size, 1)
+        at_once = max(1, _VOTES_AT_ONCE // (rows * len(model.tracks)))
         for start in range(0, len(positions), at_once):
             chunk = positions[start : start + at_once]
             if size == 0:
@@ -102,31 +104,36 @@ def _rank_tables(model: Recommender, strategy: str, tables: Sequence[_Table]) ->
     """Rank queries that share a strategy and a number of voters, at least one."""
     members = [query.members[voter] for query, voters in tables for voter in voters]
     groups, size = len(tables), len(tables[0][1])
-    scores, calibration = _scores(model, members)
-    if strategy not in ON_SCORES:
-        scores, calibration = calibration.relevance(scores), calibration.of_relevance()
-    votes = scores.view(groups, size, -1)
+    vectors, calibration = _listeners(model, members)
     weights = np.array([member.weight for member in members], dtype=np.float32).reshape(groups, size)
     excluded = [_excluded(model, query) for query, _ in tables]
-    ballots = Ballots(
-        votes=votes,
-        weights=torch.from_numpy(weights).to(votes.device),
-        calibration=calibration,
-        eligible=_eligible(excluded, votes),
-        played=_played(tables, votes),
-        seeds=tuple(query.seed for query, _ in tables),
-    )
     k = min(max(query.k for query, _ in tables), len(model.tracks))
-    ranked = STRATEGIES[strategy](ballots, k)
-    opinions = _opinions(votes, ranked)
-    kept_out = [
-        np.union1d(out, query.already_played) if query.already_played else out
-        for out, (query, _) in zip(excluded, tables, strict=True)
-    ]
+    opinions_of: Callable[[Tensor], NDArray[np.float32]]
+    if strategy in LINEAR:
+        ranked = _rank_merged(model, vectors, calibration, weights, tables, excluded, k)
+        opinions_of = partial(_scored_opinions, model, vectors.view(groups, size, -1), calibration)
+        calibration = calibration.of_relevance()
+    else:
+        votes = model.score(vectors)
+        if strategy not in ON_SCORES:
+            votes, calibration = calibration.relevance(votes), calibration.of_relevance()
+        votes = votes.view(groups, size, -1)
+        ballots = Ballots(
+            votes=votes,
+            weights=torch.from_numpy(weights).to(votes.device),
+            calibration=calibration,
+            eligible=_allowed(excluded, votes),
+            played=_played(tables, votes),
+            seeds=tuple(query.seed for query, _ in tables),
+        )
+        ranked = STRATEGIES[strategy](ballots, k)
+        opinions_of = partial(_opinions, votes)
+    kept_out = _kept_out(tables, excluded)
+    opinions = opinions_of(ranked)
     rows, filled = _fill_up(model, ranked.numpy(force=True), opinions, kept_out)
     if rows is not None:
-        ranked = torch.from_numpy(rows).to(votes.device)
-        opinions = _opinions(votes, ranked)
+        ranked = torch.from_numpy(rows).to(ranked.device)
+        opinions = opinions_of(ranked)
     percentiles = calibration.percentiles(opinions.reshape(groups * size, -1)).reshape(groups, size, -1)
     shares = weights / weights.sum(axis=1, keepdims=True)
     group_scores: list[list[float]] = np.matmul(shares[:, None, :], percentiles)[:, 0].tolist()
@@ -140,11 +147,48 @@ def _rank_tables(model: Recommender, strategy: str, tables: Sequence[_Table]) ->
     ]
 
 
+def _rank_merged(
+    model: Recommender,
+    vectors: Tensor,
+    calibration: Calibration,
+    weights: NDArray[np.float32],
+    tables: Sequence[_Table],
+    excluded: Sequence[NDArray[np.int64]],
+    k: int,
+) -> Tensor:
+    """Return the k tracks (groups, k) with the highest weighted sum of relevance, then `NONE`.
+
+    sum_u w_u (s_ui - low_u) scale_u = (sum_u w_u scale_u x_u) . y_i - constant: one product a group, not one a member.
+    """
+    groups, size = weights.shape
+    factors = torch.from_numpy(weights * calibration.scale.reshape(groups, size)).to(vectors.device)
+    merged = torch.bmm(factors[:, None, :], vectors.view(groups, size, -1))[:, 0]
+    scores = model.score(merged)
+    return rank_by(scores, _allowed(_kept_out(tables, excluded), scores), k)
+
+
+def _scored_opinions(
+    model: Recommender, vectors: Tensor, calibration: Calibration, rows: Tensor
+) -> NDArray[np.float32]:
+    """Return the relevance of the tracks of their group's list for each member, (groups, members, k)."""
+    scores = model.score_tracks(vectors, rows.clamp(min=0))
+    opinions: NDArray[np.float32] = calibration.relevance(scores.flatten(0, 1)).view_as(scores).numpy(force=True)
+    return opinions
+
+
 def _opinions(votes: Tensor, rows: Tensor) -> NDArray[np.float32]:
-    """Return what each member votes for the tracks of their group's list, (groups, members, k), 0 for `NONE`."""
+    """Return what each member votes for the tracks of their group's list, (groups, members, k)."""
     wide = rows.clamp(min=0)[:, None, :].expand(-1, votes.shape[1], -1)
     opinions: NDArray[np.float32] = votes.gather(2, wide).numpy(force=True)
     return opinions
+
+
+def _kept_out(tables: Sequence[_Table], excluded: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
+    """Return the distinct rows that each group must not get: what filters exclude and what was played."""
+    return [
+        np.union1d(out, query.already_played) if query.already_played else out
+        for out, (query, _) in zip(excluded, tables, strict=True)
+    ]
 
 
 def _ranking(
@@ -168,21 +212,22 @@ def _ranking(
     )
 
 
-def _scores(model: Recommender, members: Sequence[Member]) -> tuple[Tensor, Calibration]:
-    """Return the scores (members, tracks) and what they are worth, measured at once for those folded in."""
+def _listeners(model: Recommender, members: Sequence[Member]) -> tuple[Tensor, Calibration]:
+    """Return the vectors (members, dim) and what their scores are worth, measured at once for those folded in."""
     known = [place for place, member in enumerate(members) if not member.liked]
     user_rows = np.array([members[place].user_row for place in known], dtype=np.int64)
     calibration = model.calibration.of(user_rows)
+    vectors = model.user_vectors(torch.from_numpy(user_rows))
     if len(known) == len(members):
-        return model.score(model.user_vectors(torch.from_numpy(user_rows))), calibration
+        return vectors, calibration
     guests = [place for place, member in enumerate(members) if member.liked]
     folded = model.fold_in([torch.from_numpy(_history(model, members[place])) for place in guests])
-    vectors = torch.cat([model.user_vectors(torch.from_numpy(user_rows)), folded])
+    measured = Calibration.measure(model.score(folded))
     order = np.argsort([*known, *guests])
-    scores = model.score(vectors[torch.from_numpy(order).to(vectors.device)])
-    measured = Calibration.measure(scores[torch.tensor(guests, device=scores.device)])
     tables = np.concatenate([calibration.scores, measured.scores])
-    return scores, Calibration(calibration.ranks, tables[order])
+    return torch.cat([vectors, folded])[torch.from_numpy(order).to(vectors.device)], Calibration(
+        calibration.ranks, tables[order]
+    )
 
 
 def _history(model: Recommender, member: Member) -> NDArray[np.int64]:
@@ -216,11 +261,11 @@ def _played(tables: Sequence[_Table], votes: Tensor) -> Tensor:
     return torch.tensor(rows, dtype=torch.long, device=votes.device).view(len(tables), most)
 
 
-def _eligible(excluded: Sequence[NDArray[np.int64]], votes: Tensor) -> Tensor | None:
+def _allowed(excluded: Sequence[NDArray[np.int64]], votes: Tensor) -> Tensor | None:
     """Return False for excluded tracks, (groups, tracks), or None where nothing is excluded."""
     if not any(len(rows) for rows in excluded):
         return None
-    allowed = torch.ones(len(excluded), votes.shape[2], dtype=torch.bool)
+    allowed = torch.ones(len(excluded), votes.shape[-1], dtype=torch.bool)
     for mask, rows in zip(allowed, excluded, strict=True):
         mask[torch.from_numpy(rows)] = False
     return allowed.to(votes.device)

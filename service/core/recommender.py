@@ -37,7 +37,14 @@ class Recommender(Protocol):
         ...
 
     def score(self, vectors: Tensor) -> Tensor:
-        """Return scores (n, tracks) of vectors (n, dim) as a new tensor; higher is better."""
+        """Return scores (n, tracks) of vectors (n, dim) as a new tensor; higher is better.
+
+        Scores are linear in the vectors: the score of a sum is the sum of the scores.
+        """
+        ...
+
+    def score_tracks(self, vectors: Tensor, track_rows: Tensor) -> Tensor:
+        """Return scores (groups, n, k): of vectors (groups, n, dim), for the tracks of their group, (groups, k)."""
         ...
 
 

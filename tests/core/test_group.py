@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -211,3 +212,27 @@ def test_a_batch_ranks_each_group_as_if_it_were_alone(
         assert batched.scores == pytest.approx(single.scores, abs=2e-5)
         assert len(batched.rows) == min(one.k, batched.candidates) == len(set(batched.rows))
         assert one.excluded.isdisjoint(batched.rows)
+
+
+@given(
+    picks=st.lists(st.integers(0, 2), min_size=1, max_size=3, unique=True),
+    weights=st.lists(st.sampled_from([0.5, 1.0, 3.0]), min_size=3, max_size=3),
+    excluded=st.frozensets(st.integers(0, 5), max_size=3),
+)
+@pytest.mark.parametrize("model", ["counts", "factors"])
+def test_the_score_of_the_mean_vector_ranks_as_the_mean_of_the_scores(
+    model: str, picks: list[int], weights: list[float], excluded: frozenset[int], request: pytest.FixtureRequest
+) -> None:
+    recommender: Recommender = request.getfixturevalue(model)
+    listeners = tuple(Member(row, weight=weight) for row, weight in zip(picks, weights, strict=False))
+
+    ranking = rank_groups(recommender, [query(*listeners, k=6, excluded=excluded)])[0]
+
+    scores = recommender.score(recommender.user_vectors(torch.tensor(picks))).numpy()
+    table = recommender.calibration.of(np.array(picks))
+    relevance = (scores - table.low[:, None]) * table.scale[:, None]
+    mean = np.average(relevance, axis=0, weights=[member.weight for member in listeners])
+    vouched = ranking.rows[: len(ranking.rows) - ranking.filled]
+    assert mean[vouched] == pytest.approx(
+        sorted(mean[[row for row in range(6) if row not in excluded]])[::-1][: len(vouched)], abs=1e-5
+    )

@@ -93,6 +93,10 @@ class Factors:
         """Return the dot products with every track."""
         return vectors @ self._items_by_dim
 
+    def score_tracks(self, vectors: Tensor, track_rows: Tensor) -> Tensor:
+        """Return the dot products with the tracks of each group."""
+        return vectors @ self._item_factors[track_rows].mT
+
     def similar(self, track_row: int, k: int) -> Ranking:
         """Return the tracks with the highest dot product or cosine, as the manifest's `similarity` says."""
         scores = self._item_factors @ self._item_factors[track_row]

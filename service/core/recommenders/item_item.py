@@ -78,6 +78,12 @@ class ItemItem:
         scores = torch.zeros(vectors.numel(), dtype=vectors.dtype, device=vectors.device)
         return scores.index_add_(0, places, spoken).view_as(vectors)
 
+    def score_tracks(self, vectors: Tensor, track_rows: Tensor) -> Tensor:
+        """Return x B for the tracks of each group."""
+        groups, listeners, _ = vectors.shape
+        scores = self.score(vectors.flatten(0, 1)).view_as(vectors)
+        return scores.gather(2, track_rows[:, None, :].expand(groups, listeners, -1))
+
     def similar(self, track_row: int, k: int) -> Ranking:
         """Return the tracks for which this one speaks most; fewer than k where it speaks for fewer."""
         own = slice(int(self._indptr[track_row]), int(self._indptr[track_row + 1]))

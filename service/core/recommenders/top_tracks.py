@@ -44,3 +44,7 @@ class TopTracks:
     def score(self, vectors: Tensor) -> Tensor:
         """Return the counts themselves."""
         return vectors.clone()
+
+    def score_tracks(self, vectors: Tensor, track_rows: Tensor) -> Tensor:
+        """Return the counts of the tracks of each group."""
+        return vectors.gather(2, track_rows[:, None, :].expand(-1, vectors.shape[1], -1))

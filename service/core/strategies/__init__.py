@@ -40,5 +40,8 @@ STRATEGIES: Final[dict[str, Strategy]] = {
     "spgreedy": spgreedy,
 }
 
+LINEAR: Final = frozenset({"average"})
+"""Strategies that rank by a weighted sum of relevance: one vector can stand for the whole group."""
+
 ON_SCORES: Final = frozenset({"shared_first"})
 """Strategies that vote with the model's own scores; all others with relevance 0..1."""

@@ -1,4 +1,8 @@
-"""Best for the group in total (Masthoff's additive utilitarian strategy)."""
+"""Best for the group in total (Masthoff's additive utilitarian strategy).
+
+`rank_groups` takes a shorter way: scores are linear, so it ranks by the score of the mean vector. There the relevance
+of what a member likes least is not cut off at 0, so a deep dislike counts in full.
+"""
 
 import torch
 from torch import Tensor
