@@ -1,7 +1,10 @@
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.prepare.worlds import event, rejected, run, scores, write_json, write_lines, write_parquet
 
@@ -42,6 +45,37 @@ def test_unreadable_lines_are_kept_aside_with_file_line_reason_and_text(tmp_path
     assert report.rows_read == 8
     assert sum(report.unreadable.values()) == report.dropped["unreadable"] == 7
     assert scores(tmp_path / "out") == {("u", "a"): 1.0}
+
+
+WHOLE = '{"user_id": "u", "track_id": "a", "timestamp": "2024-01-01T00:00:00", "event_type": "play"}'
+PARTS = st.sampled_from(
+    ["{", "}", "[", '"', ",", ":", "\\", "\\u0000", "\\ud800", "\t", " ", "1e999", "null", "\x00", "é", WHOLE]
+)
+
+
+@settings(max_examples=60)
+@given(
+    lines=st.lists(
+        st.one_of(
+            st.just(WHOLE),
+            st.sampled_from(["{}", '{"other": 1}', "[]", "7", '"text"', "   "]),
+            st.builds(lambda at, part: WHOLE[:at] + part + WHOLE[at:], st.integers(0, len(WHOLE)), PARTS),
+            st.builds(lambda at, end: WHOLE[:at] + WHOLE[end:], st.integers(0, len(WHOLE)), st.integers(0, len(WHOLE))),
+        ),
+        max_size=8,
+    )
+)
+def test_no_line_whatever_is_in_it_is_lost_or_counted_twice(lines: list[str]) -> None:
+    with TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+
+        report = run(out, write_lines(Path(folder) / "log.jsonl", [WHOLE, *lines]))
+
+        assert report.rows_read == 1 + sum(1 for line in lines if line.strip(" \t\r"))
+        assert report.rows_read == report.events_kept + sum(report.dropped.values())
+        assert min(report.dropped.values()) >= 0
+        numbers = [row["line"] for row in rejected(out)]
+        assert len(numbers) == len(set(numbers)) == report.dropped["unreadable"]
 
 
 def test_the_same_unreadable_line_is_found_each_time_and_in_each_file(tmp_path: Path) -> None:

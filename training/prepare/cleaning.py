@@ -6,14 +6,14 @@ other events of the session where they agree, else the event goes; tracks that a
 exact duplicates go. Every row read is either kept or counted under one of `DROPPED`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import duckdb
 
 from training.sources import Source
 from training.sources.rejected import keep_refused, unreadable_file
-from training.sources.sql import relation
+from training.sources.sql import fields, relation
 
 DROPPED = (
     "unreadable",
@@ -68,22 +68,23 @@ class Counts:
 def stage(connection: duckdb.DuckDBPyConnection, splits: Sequence[Sequence[Source]]) -> Counts:
     """Read all sources into the table `staged`, those of `splits[s]` with split s, and count what cannot be read.
 
-    staged: split, user_id, track_id, kind, amount, time, session, position, fate (of DROPPED, null: none yet),
-    detail (what is unreadable, or the unknown type), and, of an unreadable row, file, line and key.
+    staged: source, split, user_id, track_id, kind, amount, time, session, position, fate (of DROPPED, null: none
+    yet) and type (of an unknown event).
     """
     connection.execute(f"CREATE TYPE fate AS ENUM {DROPPED}")
     connection.execute("CREATE TYPE kind AS ENUM ('play', 'skip', 'like')")
     connection.execute(
-        "CREATE TABLE staged (split TINYINT, user_id VARCHAR, track_id VARCHAR, kind kind, amount INTEGER, "
-        "time TIMESTAMP, session VARCHAR, position INTEGER, fate fate, detail VARCHAR, "
-        "file VARCHAR, line BIGINT, key VARCHAR)"
+        "CREATE TABLE staged (source INTEGER, split TINYINT, user_id VARCHAR, track_id VARCHAR, kind kind, "
+        "amount INTEGER, time TIMESTAMP, session VARCHAR, position INTEGER, fate fate, type VARCHAR)"
     )
-    for split, sources in enumerate(splits):
-        for number, source in enumerate(sources):
-            _stage(connection, split, source, f"events_{split}_{number}")
-    connection.execute("INSERT INTO unreadable SELECT file, line, detail, key FROM staged WHERE fate = 'unreadable'")
-    refused = count(connection, "FROM refused")
-    counts = Counts(read=refused + count(connection, "FROM staged"))
+    counts = Counts()
+    sources = [(split, source) for split, those in enumerate(splits) for source in those]
+    for number, (split, source) in enumerate(sources):
+        _stage(connection, number, split, source)
+    counts.read = count(connection, "FROM refused") + count(connection, "FROM staged")
+    _mark_control_characters(connection)
+    for number, (_, source) in enumerate(sources):
+        _name_unreadable(connection, number, source, counts)
     counts.unreadable = dict(
         connection.execute(
             "SELECT reason, count(*) FROM (SELECT reason FROM unreadable UNION ALL SELECT reason FROM refused) "
@@ -94,32 +95,59 @@ def stage(connection: duckdb.DuckDBPyConnection, splits: Sequence[Sequence[Sourc
     return counts
 
 
-def _stage(connection: duckdb.DuckDBPyConnection, split: int, source: Source, rejects: str) -> None:
+def _stage(connection: duckdb.DuckDBPyConnection, number: int, split: int, source: Source) -> None:
+    rejects = f"events_{number}"
     try:
-        connection.execute(f"INSERT INTO staged {_judged(source, split, rejects)}")
+        connection.execute(f"INSERT INTO staged SELECT {number}, {split}, {_judged(source, fields(source, rejects))}")
     except (duckdb.IOException, duckdb.InvalidInputException) as error:
         raise unreadable_file(connection, source, error) from error
-    keep_refused(connection, source, rejects)
+    if not source.has_fast_reader:
+        keep_refused(connection, source, rejects)
 
 
-def _judged(source: Source, split: int, rejects: str) -> str:
+def _mark_control_characters(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make rows unreadable whose ids would break a line; to look at each different id is cheaper than at each row."""
+    for column in ("user_id", "track_id"):
+        bad = f"SELECT {column} FROM (SELECT DISTINCT {column} FROM staged) WHERE regexp_matches({column}, '{CONTROL}')"
+        if count(connection, f"FROM ({bad})"):
+            connection.execute(f"UPDATE staged SET fate = 'unreadable' WHERE {column} IN ({bad})")
+
+
+def _name_unreadable(connection: duckdb.DuckDBPyConnection, number: int, source: Source, counts: Counts) -> None:
+    """Read a source again, if rows of it are unreadable, to keep their file, key and reason."""
+    marked = count(connection, f"FROM staged WHERE source = {number} AND fate = 'unreadable'")
+    if marked == 0:
+        return
+    known = count(connection, "FROM unreadable") + count(connection, "FROM refused")
+    rejects = f"unreadable_{number}"
+    control = f"regexp_matches(concat(user_text, track_text), '{CONTROL}')"
+    connection.execute(
+        f"""INSERT INTO unreadable SELECT file, line, problem, key
+            FROM (SELECT *, {_problem(source, {control: "control character in an id"})} AS problem
+                  FROM (SELECT *, {_typed(source)} FROM ({relation(source, rejects)})))
+            WHERE problem IS NOT NULL"""
+    )
+    if source.has_fast_reader:
+        keep_refused(connection, source, rejects)
+    found = count(connection, "FROM unreadable") + count(connection, "FROM refused") - known
+    # What is left are objects with none of the fields: a row of nulls, and nothing wrong with the line.
+    counts.dropped["no_event_type" if source.has("event") else "no_track"] += marked - found
+
+
+def _judged(source: Source, rows: str) -> str:
     kind, is_advertisement, no_type = EVENT_KIND, IS_ADVERTISEMENT, "nullif(trim(event_text), '') IS NULL"
     if not source.has("event"):
         kind, is_advertisement, no_type = "'play'", "false", "false"
     return f"""
-        SELECT {split}, user_id, track_id, kind, amount, time, session, position,
+        user_id, track_id, kind, amount, time, session, position,
             CASE WHEN problem IS NOT NULL THEN 'unreadable'
                  WHEN kind IS NOT NULL THEN CASE WHEN track_id IS NULL THEN 'no_track' END
                  WHEN {is_advertisement} THEN 'advertisement'
                  WHEN {no_type} THEN 'no_event_type'
                  ELSE 'unknown_event_type' END AS fate,
-            CASE WHEN problem IS NOT NULL THEN problem
-                 WHEN kind IS NULL AND NOT {no_type} THEN lower(trim(event_text)) END,
-            CASE WHEN problem IS NOT NULL THEN file END,
-            CASE WHEN problem IS NOT NULL THEN line END,
-            CASE WHEN problem IS NOT NULL THEN key END
-        FROM (SELECT *, {_problem(source)} AS problem
-              FROM (SELECT *, {kind} AS kind, {_typed(source)} FROM ({relation(source, rejects)})))"""
+            CASE WHEN kind IS NULL THEN lower(trim(event_text)) END
+        FROM (SELECT *, {_problem(source, {})} AS problem
+              FROM (SELECT *, {kind} AS kind, {_typed(source)} FROM ({rows})))"""
 
 
 def _typed(source: Source) -> str:
@@ -132,10 +160,9 @@ def _typed(source: Source) -> str:
     )
 
 
-def _problem(source: Source) -> str:
-    """Return SQL for what makes a row unreadable, null where nothing does."""
-    cases = {"broken": "not a JSON object"} if source.format == "json" else {}
-    cases[_has_control(source)] = "control character in an id"
+def _problem(source: Source, also: Mapping[str, str]) -> str:
+    """Return SQL for what makes a row unreadable, null where nothing does; `also` are further conditions."""
+    cases = {"broken": "not a JSON object", **also} if source.format == "json" else dict(also)
     if source.has("time"):
         absurd = f"time IS NULL OR time NOT BETWEEN TIMESTAMP '{EARLIEST}' AND TIMESTAMP '{LATEST}'"
         cases[f"time_text <> '' AND ({absurd})"] = f"no time between {EARLIEST} and {LATEST}"
@@ -145,16 +172,8 @@ def _problem(source: Source) -> str:
         )
     if source.has("position"):
         cases["position_text <> '' AND position IS NULL"] = "position is no whole number"
-    return "CASE " + " ".join(f"WHEN {case} THEN '{reason}'" for case, reason in cases.items()) + " END"
-
-
-def _has_control(source: Source) -> str:
-    matches = f"regexp_matches(concat(user_text, track_text), '{CONTROL}')"
-    if source.format != "json":
-        return matches
-    # In JSON a control character of ASCII stands behind a backslash; to look for one is far cheaper than the pattern.
-    beyond_ascii = " OR ".join(f"strlen({role}_text) <> length({role}_text)" for role in ("user", "track"))
-    return rf"(contains(key, '\') OR {beyond_ascii}) AND {matches}"
+    whens = " ".join(f"WHEN {case} THEN '{reason}'" for case, reason in cases.items())
+    return f"CASE {whens} END" if cases else "NULL"
 
 
 def clean(connection: duckdb.DuckDBPyConnection, counts: Counts, *, catalogue: bool, keep_duplicates: bool) -> None:
@@ -206,11 +225,11 @@ def _count_fates(connection: duckdb.DuckDBPyConnection, counts: Counts) -> None:
     for fate, rows in connection.execute(
         "SELECT fate::VARCHAR, count(*) FROM staged WHERE fate IS NOT NULL AND fate <> 'unreadable' GROUP BY fate"
     ).fetchall():
-        counts.dropped[fate] = rows
+        counts.dropped[fate] += rows
     counts.dropped["no_user"] = count(connection, "FROM staged WHERE fate IS NULL AND user_id IS NULL")
     counts.unknown_event_types = dict(
         connection.execute(
-            "SELECT detail, count(*) FROM staged WHERE fate = 'unknown_event_type' GROUP BY detail ORDER BY detail"
+            "SELECT type, count(*) FROM staged WHERE fate = 'unknown_event_type' GROUP BY type ORDER BY type"
         ).fetchall()
     )
 

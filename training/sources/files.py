@@ -3,6 +3,7 @@
 import gzip
 import shutil
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from io import BufferedIOBase
@@ -34,6 +35,7 @@ class LogFile:
     """json, csv, tsv, adjacency or parquet."""
     head: tuple[str, ...] = ()
     """Its first lines that are not blank; empty for Parquet."""
+    byte_order_mark: bool = False
     unpacked: Path | None = None
     """Where a packed Parquet file was unpacked to."""
 
@@ -94,22 +96,21 @@ def _look_into(path: Path) -> LogFile:
         raise DataError(f"{path} is cut short: an empty file is not a gzip file")
     if format_ == "parquet":
         return LogFile(path, format_)
-    head = _first_lines(path)
+    start = _start(path)
+    head = tuple(line for line in start.decode("utf-8-sig", errors="replace").splitlines() if line.strip())
     if format_ == "txt":
         format_ = "tsv" if any("\t" in line for line in head) else "adjacency"
-    return LogFile(path, format_, head)
+    return LogFile(path, format_, head, byte_order_mark=start.startswith(BOM_UTF8))
 
 
-def _first_lines(path: Path) -> tuple[str, ...]:
+def _start(path: Path) -> bytes:
     try:
         with open_log(path) as file:
             start = file.read(HEAD)
-            # A line that the limit cuts in two is left out, unless it is the only one.
-            whole = start if len(start) < HEAD else start[: start.rfind(b"\n") + 1] or start
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
-    lines = whole.decode("utf-8-sig", errors="replace").splitlines()
-    return tuple(line for line in lines if line.strip())
+    # A line that the limit cuts in two is left out, unless it is the only one.
+    return start if len(start) < HEAD else start[: start.rfind(b"\n") + 1] or start
 
 
 def unpack(file: LogFile, folder: Path) -> LogFile:
