@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import duckdb
 
-from training.prepare.cleaning import CONTROL
+from training.prepare.cleaning import BREAKS_LINES, BROKEN, CONTROL
 from training.sources import Source
 from training.sources.columns import Vocabulary
 from training.sources.rejected import keep_refused, unreadable_file
@@ -68,9 +68,9 @@ def _read(connection: duckdb.DuckDBPyConnection, table: str, sources: Sequence[S
         try:
             connection.execute(
                 f"""INSERT INTO raw SELECT file, line, key,
-                        CASE WHEN broken THEN 'not a JSON object'
+                        CASE WHEN broken THEN '{BROKEN}'
                              WHEN coalesce({first}_text, '') = '' THEN 'no id'
-                             WHEN regexp_matches({first}_text, '{CONTROL}') THEN 'control character in an id' END,
+                             WHEN regexp_matches({first}_text, '{CONTROL}') THEN '{BREAKS_LINES}' END,
                         * EXCLUDE (file, line, key, broken)
                     FROM ({relation(source, rejects)})"""
             )

@@ -47,6 +47,8 @@ TIME = """CASE WHEN contains(substr(time_text, 12), '+') OR contains(substr(time
              WHEN abs(try_cast(time_text AS DOUBLE)) < 1e14 THEN 1e3
              WHEN abs(try_cast(time_text AS DOUBLE)) < 1e17 THEN 1 ELSE 1e-3 END)::BIGINT))) END"""
 
+BROKEN = "not a JSON object"
+BREAKS_LINES = "control character in an id"
 CONTROL = r"[\p{Cc}\x{2028}\x{2029}]"
 """An artifact keeps one id a line, so none may break it."""
 
@@ -69,13 +71,13 @@ def stage(connection: duckdb.DuckDBPyConnection, splits: Sequence[Sequence[Sourc
     """Read all sources into the table `staged`, those of `splits[s]` with split s, and count what cannot be read.
 
     staged: source, split, user_id, track_id, kind, amount, time, session, position, fate (of DROPPED, null: none
-    yet) and type (of an unknown event).
+    yet) and detail (what is unreadable, or the unknown type).
     """
     connection.execute(f"CREATE TYPE fate AS ENUM {DROPPED}")
     connection.execute("CREATE TYPE kind AS ENUM ('play', 'skip', 'like')")
     connection.execute(
         "CREATE TABLE staged (source INTEGER, split TINYINT, user_id VARCHAR, track_id VARCHAR, kind kind, "
-        "amount INTEGER, time TIMESTAMP, session VARCHAR, position INTEGER, fate fate, type VARCHAR)"
+        "amount INTEGER, time TIMESTAMP, session VARCHAR, position INTEGER, fate fate, detail VARCHAR)"
     )
     counts = Counts()
     sources = [(split, source) for split, those in enumerate(splits) for source in those]
@@ -110,7 +112,9 @@ def _mark_control_characters(connection: duckdb.DuckDBPyConnection) -> None:
     for column in ("user_id", "track_id"):
         bad = f"SELECT {column} FROM (SELECT DISTINCT {column} FROM staged) WHERE regexp_matches({column}, '{CONTROL}')"
         if count(connection, f"FROM ({bad})"):
-            connection.execute(f"UPDATE staged SET fate = 'unreadable' WHERE {column} IN ({bad})")
+            connection.execute(
+                f"UPDATE staged SET fate = 'unreadable', detail = '{BREAKS_LINES}' WHERE {column} IN ({bad})"
+            )
 
 
 def _name_unreadable(connection: duckdb.DuckDBPyConnection, number: int, source: Source, counts: Counts) -> None:
@@ -118,15 +122,21 @@ def _name_unreadable(connection: duckdb.DuckDBPyConnection, number: int, source:
     marked = count(connection, f"FROM staged WHERE source = {number} AND fate = 'unreadable'")
     if marked == 0:
         return
-    known = count(connection, "FROM unreadable") + count(connection, "FROM refused")
+    otherwise = f"source = {number} AND fate = 'unreadable' AND detail <> '{BROKEN}'"
     rejects = f"unreadable_{number}"
-    control = f"regexp_matches(concat(user_text, track_text), '{CONTROL}')"
-    connection.execute(
-        f"""INSERT INTO unreadable SELECT file, line, problem, key
-            FROM (SELECT *, {_problem(source, {control: "control character in an id"})} AS problem
-                  FROM (SELECT *, {_typed(source)} FROM ({relation(source, rejects)})))
+    rows = relation(source, rejects)
+    if count(connection, f"FROM staged WHERE {otherwise}") == 0:
+        # Nothing but the text is asked for, so no field of any line is looked at.
+        unreadable = f"SELECT file, line, '{BROKEN}', key FROM ({rows}) WHERE broken"
+    else:
+        control = f"regexp_matches(concat(user_text, track_text), '{CONTROL}')"
+        unreadable = f"""
+            SELECT file, line, problem, key
+            FROM (SELECT *, {_problem(source, {control: BREAKS_LINES})} AS problem
+                  FROM (SELECT *, {_typed(source)} FROM ({rows})))
             WHERE problem IS NOT NULL"""
-    )
+    known = count(connection, "FROM unreadable") + count(connection, "FROM refused")
+    connection.execute(f"INSERT INTO unreadable {unreadable}")
     if source.has_fast_reader:
         keep_refused(connection, source, rejects)
     found = count(connection, "FROM unreadable") + count(connection, "FROM refused") - known
@@ -145,7 +155,7 @@ def _judged(source: Source, rows: str) -> str:
                  WHEN {is_advertisement} THEN 'advertisement'
                  WHEN {no_type} THEN 'no_event_type'
                  ELSE 'unknown_event_type' END AS fate,
-            CASE WHEN kind IS NULL THEN lower(trim(event_text)) END
+            CASE WHEN problem IS NOT NULL THEN problem WHEN kind IS NULL THEN lower(trim(event_text)) END
         FROM (SELECT *, {_problem(source, {})} AS problem
               FROM (SELECT *, {kind} AS kind, {_typed(source)} FROM ({rows})))"""
 
@@ -162,7 +172,7 @@ def _typed(source: Source) -> str:
 
 def _problem(source: Source, also: Mapping[str, str]) -> str:
     """Return SQL for what makes a row unreadable, null where nothing does; `also` are further conditions."""
-    cases = {"broken": "not a JSON object", **also} if source.format == "json" else dict(also)
+    cases = {"broken": BROKEN, **also} if source.format == "json" else dict(also)
     if source.has("time"):
         absurd = f"time IS NULL OR time NOT BETWEEN TIMESTAMP '{EARLIEST}' AND TIMESTAMP '{LATEST}'"
         cases[f"time_text <> '' AND ({absurd})"] = f"no time between {EARLIEST} and {LATEST}"
@@ -229,7 +239,7 @@ def _count_fates(connection: duckdb.DuckDBPyConnection, counts: Counts) -> None:
     counts.dropped["no_user"] = count(connection, "FROM staged WHERE fate IS NULL AND user_id IS NULL")
     counts.unknown_event_types = dict(
         connection.execute(
-            "SELECT type, count(*) FROM staged WHERE fate = 'unknown_event_type' GROUP BY type ORDER BY type"
+            "SELECT detail, count(*) FROM staged WHERE fate = 'unknown_event_type' GROUP BY detail ORDER BY detail"
         ).fetchall()
     )
 

@@ -108,11 +108,12 @@ def _json_lines(source: Source, files: str, rejects: str) -> str:
     shape = text(json.dumps(dict.fromkeys(keys.values(), "VARCHAR"), ensure_ascii=False))
     found = {role: f"struct_extract(record, {text(key)})" for role, key in keys.items()}
     # json_transform stops at a broken line, so json_valid comes first; try() would go row by row wherever one is.
+    record = f"CASE WHEN valid THEN json_transform(text, {shape}) END"
     return (
-        f"SELECT file, NULL::BIGINT AS line, text AS key, record IS NULL OR ltrim(text) NOT LIKE '{{%' AS broken, "
-        f"{_columns(source, found)} FROM (SELECT file, text, "
-        f"CASE WHEN json_valid(text) THEN json_transform(text, {shape}) END AS record "
-        f"FROM {_lines(files, rejects)}) WHERE record IS NOT NULL OR trim(text, ' \t\r') <> ''"
+        f"SELECT file, NULL::BIGINT AS line, text AS key, NOT valid OR ltrim(text) NOT LIKE '{{%' AS broken, "
+        f"{_columns(source, found)} FROM (SELECT *, {record} AS record "
+        f"FROM (SELECT file, text, json_valid(text) AS valid FROM {_lines(files, rejects)})) "
+        f"WHERE valid OR trim(text, ' \t\r') <> ''"
     )
 
 
