@@ -90,7 +90,11 @@ class BatchingScorer(Generic[Query, Answer]):
         """Score batch after batch until nobody waits."""
         try:
             while batch := self._next_batch():
-                await self._answer(batch)
+                try:
+                    await self._answer(batch)
+                except Exception as cause:  # noqa: BLE001 - whatever went wrong, nobody must wait for ever
+                    _log.exception("a batch was not answered")
+                    _fail(batch, cause)
         finally:
             self._worker = None
 
@@ -101,11 +105,18 @@ class BatchingScorer(Generic[Query, Answer]):
             waiting = self._queue.popleft()
             if waiting.future.done():
                 continue
-            if waiting.gone():
+            if self._has_gone(waiting):
                 waiting.future.set_exception(ClientGoneError("the caller hung up"))
             else:
                 batch.append(waiting)
         return batch
+
+    def _has_gone(self, waiting: _Waiting[Query, Answer]) -> bool:
+        try:
+            return waiting.gone()
+        except Exception:  # noqa: BLE001 - one odd request must not take its neighbours down
+            _log.exception("a request does not say whether its caller is there; it is answered")
+            return False
 
     async def _answer(self, batch: list[_Waiting[Query, Answer]]) -> None:
         begun = perf_counter()
@@ -132,3 +143,12 @@ class BatchingScorer(Generic[Query, Answer]):
             error = ScoringError("the model failed to score this request")
             error.__cause__ = cause
             return [error]
+
+
+def _fail(batch: Sequence[_Waiting[Query, Answer]], cause: Exception) -> None:
+    """Give an error to every request of a batch that has no answer yet: none waits for ever."""
+    for waiting in batch:
+        if not waiting.future.done():
+            error = ScoringError("the request could not be scored")
+            error.__cause__ = cause
+            waiting.future.set_exception(error)

@@ -12,6 +12,7 @@ import torch
 
 from service.core.artifacts import ArtifactStore
 from service.core.errors import ArtifactError, ConfigurationError, ModelUnavailableError, UnknownModelError
+from service.core.ids import IdIndex
 from service.core.recommender import SimilarTracks
 from service.core.recommenders import KINDS
 from service.core.strategies import STRATEGIES
@@ -70,6 +71,8 @@ class Runtime:
         experiments = () if settings.experiments is None else load_experiments(settings.experiments)
         self._check_names(experiments)
         self.experiment = next((experiment for experiment in experiments if experiment.enabled), None)
+        self._users: dict[str, IdIndex] = {}
+        """Of the models that a group can be routed to; kept apart, so that a unit outlives a model that fails."""
         self._routed = {settings.default_model, settings.fallback_model}
         if self.experiment is not None:
             self._routed = {variant.model for variant in self.experiment.variants}
@@ -106,8 +109,8 @@ class Runtime:
         return self.models[name]
 
     def knows_user(self, user_id: str) -> bool:
-        """Return whether a user is known to any loaded model that a group can be routed to."""
-        return any(user_id in self.models[name].recommender.users for name in self._routed if name in self.models)
+        """Return whether a user is known to any model that a group can be routed to, whether it can score or not."""
+        return any(user_id in users for users in self._users.values())
 
     def roles(self, name: str) -> list[str]:
         """Return what the settings and the experiment use a model for."""
@@ -182,6 +185,9 @@ class Runtime:
 
     async def _load_all(self) -> None:
         """Load one model after another; one that fails leaves the others to answer."""
+        for name in self._routed:
+            with suppress(ArtifactError):  # the model itself fails below, and says why
+                self._users[name] = await asyncio.to_thread(self._store.users, name)
         for name in self.names:
             try:
                 model = await self._load(name)

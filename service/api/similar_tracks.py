@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from service.api.dependencies import gone, runtime_of
 from service.api.headers import answer_headers
 from service.api.problems import ProblemCode, responses
-from service.api.schemas import SimilarTracksAnswer, model_ref
+from service.api.schemas import SimilarTrack, SimilarTracksAnswer, model_ref
 from service.core.errors import ModelUnavailableError, UnknownTrackError
 from service.loading import NEIGHBOURS, Neighbour, ServedModel, SimilarQuery
 
@@ -87,15 +87,12 @@ def _answer(model: ServedModel, track_id: str, page: Page, neighbours: list[Neig
         "model": model_ref(model.manifest),
     }
     for rank, (row, score) in enumerate(neighbours[page.offset : end], start=page.offset + 1):
-        answer["items"].append(
-            {
-                "track_id": ids[row],
-                "score": round(score, _DECIMALS),
-                "rank": rank,
-                "title": catalogue.titles[row],
-                "artist": catalogue.artists[row],
-            }
-        )
+        item: SimilarTrack = {"track_id": ids[row], "score": round(score, _DECIMALS), "rank": rank}
+        if (title := catalogue.titles[row]) is not None:
+            item["title"] = title
+        if (artist := catalogue.artists[row]) is not None:
+            item["artist"] = artist
+        answer["items"].append(item)
     return answer
 
 

@@ -167,7 +167,7 @@ class ArtifactStore:
         """Return the names of all models that have a current version."""
         if not self.root.is_dir():
             return []
-        return sorted(folder.name for folder in self.root.iterdir() if (folder / CURRENT).is_file())
+        return sorted(folder.name for folder in self.root.iterdir() if _is_there(folder / CURRENT))
 
     def versions(self, name: str) -> list[str]:
         """Return all complete versions of a model, oldest first."""
@@ -193,9 +193,16 @@ class ArtifactStore:
             raise ArtifactError(f"{path / MANIFEST}: is of {manifest.name} {manifest.version}, not of its folder")
         return manifest
 
+    def users(self, name: str) -> IdIndex:
+        """Return the users of the current version of a model, whatever is wrong with its other files."""
+        manifest = self.manifest(name)
+        path = self.root / name / manifest.version / USERS
+        _check_digest(path, manifest.sha256.get(USERS))
+        return _read_ids(path)
+
     def switch(self, name: str, version: str) -> None:
         """Serve another version from the next start on; the pointer is replaced in one step."""
-        if version not in self.versions(name):
+        if version not in self.versions(_checked(name, "model name")):
             raise ArtifactError(f"{name!r} has no version {version!r}, there are: {self.versions(name)}")
         _replace_file(self.root / name / CURRENT, version + "\n")
 
@@ -216,7 +223,7 @@ class ArtifactStore:
         _checked(manifest.version, "version")
         _check_finite(arrays, manifest.name)
         folder = self.root / manifest.name
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(folder)
         target = folder / manifest.version
         if target.exists():
             raise ArtifactError(f"{target} is there already; versions are never overwritten")
@@ -229,6 +236,7 @@ class ArtifactStore:
             digests = {name: _sha256(staging / name) for name in (ARRAYS, USERS, TRACKS, CATALOGUE)}
             manifest = manifest.model_copy(update={"sha256": digests})
             _write(staging / MANIFEST, manifest.model_dump_json(indent=2).encode() + b"\n")
+            _read_manifest(staging)  # a figure that is NaN is written as null, and would be refused by whoever reads it
             _sync_folder(staging)
             staging.rename(target)
         _sync_folder(folder)
@@ -255,6 +263,26 @@ class ArtifactStore:
             catalogue=_read_catalogue(path / CATALOGUE, len(tracks)),
             device=device or torch.device("cpu"),
         )
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether a file is there, readable or not: what cannot be read is reported when it is loaded."""
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a model's folder, for others to read whatever the umask, and have it on the disk."""
+    if folder.is_dir():
+        return
+    folder.mkdir(parents=True)
+    folder.chmod(0o755)
+    _sync_folder(folder.parent)
 
 
 def new_version(now: datetime | None = None) -> str:
@@ -360,16 +388,20 @@ def _read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
 
 def _read_ids(path: Path) -> IdIndex:
     try:
-        return IdIndex(path.read_bytes().decode().split("\n")[:-1])
+        *lines, end = path.read_bytes().decode().split("\n")
+        index = IdIndex(lines)
     except (UnicodeDecodeError, DataError) as error:
         raise ArtifactError(f"{path}: {error}") from error
+    if end:
+        raise ArtifactError(f"{path}: the last line has no end, so ids may be missing")
+    return index
 
 
 def _read_catalogue(path: Path, tracks: int) -> Catalogue:
     try:
         lines = path.read_bytes().decode().split("\n")[:-1]
         catalogue = Catalogue.from_objects(json.loads(line) for line in lines)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{path}: is not one JSON object a line ({error})") from error
     if len(catalogue) != tracks:
         raise ArtifactError(f"{path}: has {len(catalogue)} lines for {tracks} tracks")

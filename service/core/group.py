@@ -130,7 +130,8 @@ def _rank_tables(model: Recommender, strategy: str, tables: Sequence[_Table]) ->
         opinions_of = partial(_opinions, votes)
     kept_out = _kept_out(tables, excluded)
     opinions = opinions_of(ranked)
-    rows, filled = _fill_up(model, ranked.numpy(force=True), opinions, kept_out)
+    lengths = [query.k for query, _ in tables]
+    rows, filled = _fill_up(model, ranked.numpy(force=True), opinions, kept_out, lengths)
     if rows is not None:
         ranked = torch.from_numpy(rows).to(ranked.device)
         opinions = opinions_of(ranked)
@@ -276,8 +277,11 @@ def _fill_up(
     ranked: NDArray[np.int64],
     opinions: NDArray[np.float32],
     kept_out: Sequence[NDArray[np.int64]],
+    lengths: Sequence[int],
 ) -> tuple[NDArray[np.int64] | None, list[int]]:
     """Return lists (groups, k) with popular tracks where no member has an opinion, and where the filling begins.
+
+    Of each list only the `lengths` first tracks matter: what a longer list of the same batch holds must not.
 
     None instead of the lists where nothing was missing. A vote of 0 is no opinion: play counts say nothing of tracks
     that nobody in the group ever heard.
@@ -288,9 +292,9 @@ def _fill_up(
         return None, [length] * len(ranked)
     rows = np.full_like(ranked, NONE)
     begins = []
-    for group, (keep, out) in enumerate(zip(vouched, kept_out, strict=True)):
-        chosen = ranked[group, keep].tolist()
-        whole = chosen + _popular(model, length - len(chosen), {*chosen, *out.tolist()})
+    for group, (keep, out, wanted) in enumerate(zip(vouched, kept_out, lengths, strict=True)):
+        chosen = ranked[group, :wanted][keep[:wanted]].tolist()
+        whole = chosen + _popular(model, min(wanted, length) - len(chosen), {*chosen, *out.tolist()})
         rows[group, : len(whole)] = whole
         begins.append(len(chosen))
     return rows, begins

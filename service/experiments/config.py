@@ -66,6 +66,9 @@ class _File(BaseModel):
         names = [experiment.name for experiment in self.experiments]
         if len(set(names)) < len(names):
             raise ValueError(f"names of experiments must differ, got {names}")
+        salts = [experiment.salt for experiment in self.experiments]
+        if len(set(salts)) < len(salts):
+            raise ValueError(f"salts of experiments must differ, or they are not independent, got {salts}")
         enabled = [experiment.name for experiment in self.experiments if experiment.enabled]
         if len(enabled) > 1:
             raise ValueError(f"at most one experiment can route requests, enabled are {enabled}")

@@ -15,7 +15,11 @@ AssignedBy = Literal["experiment", "request", "default"]
 _log = logging.getLogger(__name__)
 
 _INTERVAL: Final = 0.1
-"""Seconds between writes: what a crash of the machine may cost, against a wake-up of the thread an answer."""
+"""Seconds between writes: what a crash of the process may cost, against a wake-up of the thread an answer."""
+
+
+_PATIENCE: Final = 5.0
+"""Seconds that a reader who does not read may hold up the end of the process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ _LINE: Final = TypeAdapter(Exposure)
 class ExposureLog:
     """Appends exposures to a file or standard output without holding up whoever adds one.
 
-    Each write is of whole lines to a file opened for appending, so the lines of several workers stay whole.
+    Each write to a file is of whole lines and appended, so the lines of several workers stay whole. On a pipe that
+    several workers share they may not.
     """
 
     def __init__(self, target: str, on_lost: Callable[[int], None]) -> None:
@@ -65,7 +70,10 @@ class ExposureLog:
     def close(self) -> None:
         """Write what is waiting and close the file."""
         self._closing.set()
-        self._thread.join()
+        self._thread.join(_PATIENCE)
+        if self._thread.is_alive():
+            _log.error("nobody reads the exposures; %d are lost", len(self._waiting))
+            return
         os.close(self._descriptor)
 
     def _run(self) -> None:

@@ -1,11 +1,14 @@
 """Publishing is all or nothing, and loading believes no byte that was not published."""
 
+import hashlib
 import json
+import os
 import stat
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
 from service.core.artifacts import ARRAYS, CATALOGUE, CURRENT, MANIFEST, TRACKS, USERS, ArtifactStore
@@ -20,6 +23,14 @@ SONGS = ["a1", "b2", "ü/:3"]
 def publish(root: Path) -> Path:
     manifest = worlds.publish_counts(root, PLAYS, SONGS)
     return root / manifest.name / manifest.version
+
+
+def replace_file(folder: Path, name: str, content: bytes) -> None:
+    """Put other content into an artifact, with the digest to go with it."""
+    (folder / name).write_bytes(content)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["sha256"][name] = hashlib.sha256(content).hexdigest()
+    (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
 def test_what_was_published_is_loaded(tmp_path: Path) -> None:
@@ -79,17 +90,10 @@ def test_nan_is_not_published_and_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_nan_that_somebody_wrote_with_the_right_digest_is_not_loaded(tmp_path: Path) -> None:
-    import hashlib
-
-    import safetensors.numpy
-
     folder = publish(tmp_path)
     arrays = safetensors.numpy.load_file(folder / ARRAYS)
     arrays["calibration_scores"][0, 0] = np.nan
-    (folder / ARRAYS).write_bytes(safetensors.numpy.save(arrays))
-    manifest = json.loads((folder / MANIFEST).read_text())
-    manifest["sha256"][ARRAYS] = hashlib.sha256((folder / ARRAYS).read_bytes()).hexdigest()
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    replace_file(folder, ARRAYS, safetensors.numpy.save(arrays))
 
     with pytest.raises(ArtifactError, match=r"arrays\.safetensors.*'calibration_scores'.*not finite"):
         ArtifactStore(tmp_path).load("basic")
@@ -192,3 +196,51 @@ def test_a_model_can_be_put_on_a_device_of_choice(tmp_path: Path) -> None:
     model = recommender_of(ArtifactStore(tmp_path).load("basic", device=torch.device("meta")))
 
     assert model.fold_in([torch.tensor([0])]).device.type == "meta"
+
+
+def test_a_figure_that_is_not_a_number_is_not_published(tmp_path: Path) -> None:
+    version = publish(tmp_path).name
+    manifest = worlds.manifest("basic", "top_tracks", users=1, tracks=1, metrics={"loss": float("nan")})
+
+    with pytest.raises(ArtifactError, match="metrics"):
+        ArtifactStore(tmp_path).publish(manifest, {}, ["u"], ["t"], [worlds.TrackInfo()])
+
+    assert ArtifactStore(tmp_path).versions("basic") == [version]
+
+
+def test_switching_never_leaves_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="model name"):
+        ArtifactStore(tmp_path / "models").switch("../victim", "v1")
+
+
+def test_others_may_read_what_a_careful_user_published(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        folder = publish(tmp_path)
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("line", ["[]", "null", "3"])
+def test_a_catalogue_of_something_else_is_named(tmp_path: Path, line: str) -> None:
+    folder = publish(tmp_path)
+    replace_file(folder, CATALOGUE, f"{line}\n{line}\n{line}\n".encode())
+
+    with pytest.raises(ArtifactError, match=CATALOGUE):
+        ArtifactStore(tmp_path).load("basic")
+
+
+def test_ids_cut_off_in_the_last_line_are_noticed(tmp_path: Path) -> None:
+    folder = publish(tmp_path)
+    replace_file(folder, USERS, (folder / USERS).read_bytes()[:-1])
+
+    with pytest.raises(ArtifactError, match=USERS):
+        ArtifactStore(tmp_path).load("basic")
+
+
+def test_the_users_are_known_even_where_the_arrays_are_damaged(tmp_path: Path) -> None:
+    (publish(tmp_path) / ARRAYS).unlink()
+
+    assert ArtifactStore(tmp_path).users("basic").ids == ("ann", "9007199254740993")

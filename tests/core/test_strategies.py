@@ -262,3 +262,27 @@ def test_equal_scores_do_not_make_a_short_list_differ_from_the_head_of_a_long_on
     head = STRATEGIES[name](ballots(votes, seed=seed), k)[0].tolist()
 
     assert head == whole[:k]
+
+
+def test_a_member_with_nothing_left_to_like_does_not_upset_the_race() -> None:
+    ann = [1.0] * 6 + [0.0] * 34  # all she likes was played and must not come again
+    bob = [0.0] * 6 + [0.9, 0.8, 0.7] + [0.0] * 31
+
+    rows = STRATEGIES["fair_share"](ballots([ann, bob], excluded=range(6), played=range(6)), 3)[0].tolist()
+
+    assert rows == [6, 7, 8]
+
+
+def test_where_nothing_pleases_everybody_least_misery_looks_at_the_others() -> None:
+    assert letters(STRATEGIES["least_misery"](ballots([[0.0, 0.0, 0.9], [0.0, 0.8, 0.0]]), 3)) == "cba"
+
+
+@pytest.mark.parametrize("k", [10, 20, 30, 200])
+def test_tracks_that_tie_at_the_border_of_the_shortlist_go_by_row(k: int) -> None:
+    votes = np.full((2, 10_000), 0.3)
+    votes[:, :140] = 0
+    votes[0, 5000:5008] = np.linspace(1, 0.9, 8)
+
+    rows = STRATEGIES["fair_share"](ballots(votes.tolist()), k)[0].tolist()
+
+    assert rows == [*range(5000, 5008), *range(140, 140 + k - 8)]

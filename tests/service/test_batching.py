@@ -165,3 +165,35 @@ async def test_a_query_that_breaks_the_model_fails_alone(model: Doubler, scorer:
     assert isinstance(poison, ScoringError)
     assert isinstance(poison.__cause__, ZeroDivisionError)
     assert (await scorer.submit(5, present)).answer == 10
+
+
+async def test_a_report_that_fails_leaves_nobody_waiting(executor: ThreadPoolExecutor) -> None:
+    def report(queue_seconds: Sequence[float], score_seconds: float) -> None:
+        raise OSError("disk full")
+
+    scorer = BatchingScorer(lambda queries: list(queries), executor, capacity=9, batch_limit=1, report=report)
+
+    answers = await asyncio.wait_for(asyncio.gather(*(scorer.submit(n, present) for n in range(3))), 10)
+
+    assert [each.answer for each in answers] == [0, 1, 2]
+
+
+async def test_a_caller_who_does_not_say_whether_they_are_there_is_answered(executor: ThreadPoolExecutor) -> None:
+    def broken() -> bool:
+        raise RuntimeError
+
+    scorer = BatchingScorer(lambda queries: list(queries), executor, capacity=9, batch_limit=9, report=lambda *_: None)
+
+    answers = await asyncio.wait_for(
+        asyncio.gather(scorer.submit(1, present), scorer.submit(2, broken), scorer.submit(3, present)), 10
+    )
+
+    assert [each.answer for each in answers] == [1, 2, 3]
+
+
+async def test_an_executor_that_is_gone_is_an_error_and_not_a_wait(executor: ThreadPoolExecutor) -> None:
+    scorer = BatchingScorer(lambda queries: list(queries), executor, capacity=9, batch_limit=9, report=lambda *_: None)
+    executor.shutdown()
+
+    with pytest.raises(ScoringError):
+        await asyncio.wait_for(scorer.submit(1, present), 10)

@@ -90,12 +90,20 @@ def test_shares_of_a_third_add_up(tmp_path: Path) -> None:
 
 def test_two_experiments_cannot_both_route(tmp_path: Path) -> None:
     second = TWO_VARIANTS.format(model="wmf", strategy="average", share=0.5).replace('"test"', '"other"')
+    second = second.replace('"salt"', '"other salt"')
 
     with pytest.raises(ConfigurationError, match=r"at most one .* \['test', 'other'\]"):
         load_experiments(experiments(tmp_path, more=second))
 
     paused = second.replace("salt", "enabled = false\nsalt", 1)
     assert [each.enabled for each in load_experiments(experiments(tmp_path, more=paused))] == [True, False]
+
+
+def test_experiments_with_one_salt_would_not_be_independent(tmp_path: Path) -> None:
+    second = TWO_VARIANTS.format(model="wmf", strategy="average", share=0.5).replace('"test"', '"other"')
+
+    with pytest.raises(ConfigurationError, match=r"salts of experiments must differ"):
+        load_experiments(experiments(tmp_path, more=second.replace("salt", "enabled = false\nsalt", 1)))
 
 
 def test_the_example_file_suits_the_default_settings(settings: Settings) -> None:

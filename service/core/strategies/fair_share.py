@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.core.ballots import NONE, Ballots
+from service.core.ranking import top_k
 
 REFERENCE_LENGTH: Final = 30
 """K: shares are measured against lists of this length, whatever length is asked for."""
@@ -36,6 +37,9 @@ _LONGER: Final = 6
 _WATER_FILLING: Final = 3
 """Steps towards the best multiplier of a bound."""
 
+_NOTHING: Final = 1e-18
+"""The value of a best list, r ** 3 added up, for which a member has no opinion on what is left to play."""
+
 _ROUNDING: Final = 1e-5
 """Gains that differ by less are a tie in single precision."""
 
@@ -45,7 +49,7 @@ Floats = NDArray[np.float32]
 def fair_share(ballots: Ballots, k: int) -> Tensor:
     """Rank greedily by what a track adds to the weighted sum of log shares."""
     ideal = ballots.best_votes(REFERENCE_LENGTH).pow(SHARPNESS).sum(dim=2)
-    scale = 1 / ideal.clamp(min=torch.finfo(ideal.dtype).tiny)
+    scale = torch.where(ideal > _NOTHING, 1 / ideal, 0.0)
     sharpened = ballots.votes.pow(SHARPNESS)
     if ballots.allowed is not None:  # an ideal of what is left says nothing about what is not, and may be 0
         sharpened.masked_fill_(~ballots.allowed[:, None, :], 0)
@@ -67,7 +71,7 @@ def _rank(
     `had` is U before the first pick, (groups, members).
     """
     size = min(size, sums.shape[1])
-    rows = torch.topk(sums, size, dim=1, sorted=False).indices.sort(dim=1).values  # ties go to the lower row
+    rows = top_k(sums, size)[1].sort(dim=1).values  # ties go to the lower row
     best = sums.gather(1, rows)
     wide = rows[:, None, :].expand(-1, weights.shape[1], -1)
     listed = sharpened.gather(2, wide)

@@ -1,13 +1,21 @@
 """Nobody dislikes it: a track is worth what the least happy member gives it (Masthoff; PolyLens)."""
 
+from typing import Final
+
+import torch
 from torch import Tensor
 
 from service.core.ballots import Ballots
 
+_TIE_BREAK: Final = 1e-6
+"""Weight of the mean relevance: where somebody has no opinion on anything, the others' opinions count."""
+
 
 def least_misery(ballots: Ballots, k: int) -> Tensor:
     """Rank by the minimum of relevance, in which a light member's no counts less."""
-    return ballots.rank_by(least_relevance(ballots), k)
+    shares = ballots.weights / ballots.weights.sum(dim=1, keepdim=True)
+    average = torch.bmm(shares[:, None, :], ballots.votes)[:, 0].double()
+    return ballots.rank_by(least_relevance(ballots).double() + _TIE_BREAK * average, k)
 
 
 def least_relevance(ballots: Ballots) -> Tensor:
