@@ -110,11 +110,13 @@ def _stage(connection: duckdb.DuckDBPyConnection, number: int, split: int, sourc
 def _mark_control_characters(connection: duckdb.DuckDBPyConnection) -> None:
     """Make rows unreadable whose ids would break a line; to look at each different id is cheaper than at each row."""
     for column in ("user_id", "track_id"):
-        bad = f"SELECT {column} FROM (SELECT DISTINCT {column} FROM staged) WHERE regexp_matches({column}, '{CONTROL}')"
+        # A table of its own, because the search would else be moved before the DISTINCT.
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE ids AS SELECT DISTINCT {column} FROM staged")
+        bad = f"SELECT {column} FROM ids WHERE regexp_matches({column}, '{CONTROL}')"
         if count(connection, f"FROM ({bad})"):
-            connection.execute(
-                f"UPDATE staged SET fate = 'unreadable', detail = '{BREAKS_LINES}' WHERE {column} IN ({bad})"
-            )
+            marks = f"SET fate = 'unreadable', detail = '{BREAKS_LINES}'"
+            connection.execute(f"UPDATE staged {marks} WHERE {column} IN ({bad})")
+    connection.execute("DROP TABLE ids")
 
 
 def _name_unreadable(connection: duckdb.DuckDBPyConnection, number: int, source: Source, counts: Counts) -> None:

@@ -54,8 +54,9 @@ def make_pairs(connection: duckdb.DuckDBPyConnection, split: Split, holdout: tup
 
 
 def _total(kind: str) -> str:
-    # A count beyond INTEGER is no count; it must not stop the work either.
-    return f"least(coalesce(sum(amount) FILTER (kind = '{kind}'), 0), 2147483647)::INTEGER"
+    # As DOUBLE, exact far beyond INTEGER, because DuckDB sums integers as 128 bits. A total beyond INTEGER is no
+    # count, and must not stop the work either.
+    return f"least(coalesce(sum(amount::DOUBLE) FILTER (kind = '{kind}'), 0), 2147483647)::INTEGER"
 
 
 def _quantiles(holdout: tuple[float, float]) -> str:
