@@ -25,7 +25,7 @@ GROUP_METRICS: Final = ("precision", "ndcg", "min_ndcg", "zero_recall", "dfh", "
 class Group(BaseModel):
     """People who listen together: one line of a `--groups` file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
     group_id: str = Field(min_length=1)
     user_ids: tuple[str, ...] = Field(min_length=1)
@@ -49,7 +49,7 @@ def draw_groups(user_ids: Sequence[str], number: int, size: int, seed: int) -> l
 def read_groups(path: Path) -> list[Group]:
     """Return the groups of a file of JSON lines; DataError names the line that is not one."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     groups = [_read_group(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
@@ -61,8 +61,11 @@ def read_groups(path: Path) -> list[Group]:
 def _read_group(line: str, where: str) -> Group:
     try:
         return Group.model_validate(json.loads(line))
-    except (ValueError, ValidationError) as error:
-        raise DataError(f'{where}: not {{"group_id": "...", "user_ids": ["...", ...]}}: {error}') from error
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise DataError(f'{where}: not {{"group_id": "...", "user_ids": ["...", ...]}}: {faults}') from error
+    except ValueError as error:
+        raise DataError(f"{where}: not JSON: {error}") from error
 
 
 @dataclass(frozen=True, eq=False)

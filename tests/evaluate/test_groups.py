@@ -117,6 +117,12 @@ def test_a_line_that_is_no_group_is_named(tmp_path: Path, line: str) -> None:
         read_groups(file)
 
 
+def test_integer_ids_in_a_file_of_groups_become_text(tmp_path: Path) -> None:
+    (tmp_path / "g.jsonl").write_bytes('\ufeff{"group_id": 7, "user_ids": [101, "a\u2028b"]}\n'.encode())
+
+    assert read_groups(tmp_path / "g.jsonl") == [Group(group_id="7", user_ids=("101", "a\u2028b"))]
+
+
 def test_novelty_popularity_and_artists_of_a_list() -> None:
     shelf = Shelf(listeners=np.array([8, 1, 0]), users=8, artists=np.array([5, 5, -1]))
 

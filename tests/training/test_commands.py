@@ -81,7 +81,7 @@ def test_titles_reach_the_artifact(tmp_path, models):
         (["softmax", "--dim", "0"], "dim = '0': Input should be greater than or equal to 1"),
         (["softmax", "--set", "dim"], "--set 'dim' is not KEY=VALUE"),
         (["softmax", "--set", "learning_rate=nan"], "Input should be a finite number"),
-        (["basic", "--preset", "original"], "Basic has no preset 'original', known: ['default']"),
+        (["basic", "--preset", "modern"], "Basic has no preset 'modern', known: ['default', 'original']"),
         (["all", "--dim", "3"], "all trains every model with its own parameters"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -107,3 +107,11 @@ def test_the_gradient_way_refuses_data_it_would_take_hours_for() -> None:
 def test_a_solver_that_does_not_exist_is_refused_with_the_choices() -> None:
     with pytest.raises(ConfigurationError, match="'cg', 'cholesky', 'batched' or 'sgd'"):
         WMF.preset(overrides={"solver": "lbfgs"})
+
+
+@pytest.mark.parametrize("solver", ["cg", "cholesky", "batched"])
+def test_a_regularization_beyond_all_numbers_is_a_clear_error(solver: str) -> None:
+    model = WMF(dim=2, solver=solver, regularization=1e38)
+
+    with pytest.raises(TrainingError, match="finite"):
+        model.fit(prepared(listening(24, 20)), seed=0, device="cpu", progress=silent)

@@ -6,6 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from service.core.errors import TrainingError
 from training.als.compiled import ONE_BLAS_THREAD, compiled_parallel
 from training.als.objective import Cells, Factors, Floats, Objective, gramian
 
@@ -42,6 +43,8 @@ def _half_epoch(
 
 def eigenbasis(gram: NDArray[np.float64]) -> tuple[Floats, Floats]:
     """Return eigenvalues (dim,) and eigenvectors as columns (dim, dim) of a Gramian."""
+    if not np.isfinite(gram).all():
+        raise TrainingError("the factors are not finite any more; give less weight or another regularization")
     spectrum, basis = np.linalg.eigh(gram)
     return np.maximum(spectrum, 0).astype(np.float32), np.ascontiguousarray(basis, dtype=np.float32)
 

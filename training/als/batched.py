@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.als.alternating import eigenbasis
 from training.als.objective import Cells, Factors, Objective
 
 FLOATS_AT_ONCE: Final = {"cpu": 2**23, "cuda": 2**28}
@@ -69,7 +70,8 @@ def solve_side(
     The systems are those of `cholesky.solve_rows`.
     """
     # On the CPU: a GPU is slow at one small eigenvalue problem.
-    spectrum, basis = (part.to(fixed) for part in torch.linalg.eigh((fixed.T @ fixed).double().cpu()))
+    gram = (fixed.T @ fixed).double().cpu().numpy()
+    spectrum, basis = (torch.from_numpy(part).to(fixed) for part in eigenbasis(gram))
     fixed = fixed @ basis
     factors = torch.zeros(len(regularization), fixed.shape[1], device=fixed.device)
     for bucket in side:

@@ -73,13 +73,15 @@ def make_objective(
         rows, columns = matrix.shape
         p = liked[cells]
         likes = np.bincount(np.repeat(np.arange(rows), np.diff(matrix.indptr)), weights=p, minlength=rows)
-        scale = (likes + unobserved_weight * columns) ** frequency_exponent
+        ridge = regularization * (likes + unobserved_weight * columns) ** frequency_exponent
+        if not (ridge <= np.finfo(np.float32).max).all():
+            raise TrainingError(f"lambda_u reaches {ridge.max():.3g}, which is not finite in single precision")
         return Cells(
             indptr=matrix.indptr.astype(np.int64),
             columns=matrix.indices.astype(np.int32),
             excess=excess[cells],
             target=(np.float32(unobserved_weight) + excess[cells]) * p,
-            regularization=(regularization * scale).astype(np.float32),
+            regularization=ridge.astype(np.float32),
         )
 
     # The matrix carries the number of each cell, so that its transpose says where the cell went.

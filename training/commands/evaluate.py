@@ -15,6 +15,7 @@ from rich.table import Table
 
 from service.core.strategies import STRATEGIES
 from training.bootstrap import Estimate
+from training.commands.arguments import not_negative, positive
 from training.evaluate import Evaluation, Plan, evaluate
 from training.evaluate.held_out import EARLIER, Protocol
 from training.evaluate.results import Results
@@ -40,30 +41,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--split", choices=list(EARLIER), help="what to judge by; by default test unless it is empty")
     parser.add_argument(
-        "--n-groups", type=_positive, nargs="+", default=[10, 100], metavar="N", help="a table for each; default 10 100"
+        "--n-groups", type=positive, nargs="+", default=[10, 100], metavar="N", help="a table for each; default 10 100"
     )
-    parser.add_argument("--group-size", type=_positive, default=5, metavar="N", help="default 5")
-    parser.add_argument("--k", type=_positive, nargs="+", default=list(CUTOFFS), metavar="K", help="default 5 10 30")
+    parser.add_argument("--group-size", type=positive, default=5, metavar="N", help="default 5")
+    parser.add_argument("--k", type=positive, nargs="+", default=list(CUTOFFS), metavar="K", help="default 5 10 30")
     parser.add_argument(
-        "--max-users", type=_not_negative, default=10_000, metavar="N",
+        "--max-users", type=not_negative, default=10_000, metavar="N",
         help="judge at most so many listeners one by one, drawn at random; 0 for all; default 10000",
     )  # fmt: skip
-    parser.add_argument("--seed", type=_not_negative, default=0, metavar="S", help="same seed, same figures")
+    parser.add_argument("--seed", type=not_negative, default=0, metavar="S", help="same seed, same figures")
     parser.add_argument(
         "--groups", type=Path, metavar="FILE",
         help='groups in place of random ones: JSON lines {"group_id", "user_ids"}',
     )  # fmt: skip
     parser.add_argument("--rankings", type=Path, metavar="FILE", help="also write what was recommended, as JSON lines")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
-
-
-def _not_negative(text: str) -> int:
-    return 0 if text == "0" else _positive(text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -100,6 +91,7 @@ def write(evaluation: Evaluation, out: Path, rankings: Path | None) -> None:
     pd.concat([table.frame() for table in evaluation.groups]).to_csv(out / "groups.csv", index=False)
     if rankings is not None:
         lines = (json.dumps(line, ensure_ascii=False) for table in evaluation.groups for line in table.rankings())
+        rankings.parent.mkdir(parents=True, exist_ok=True)
         rankings.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     write_report(evaluation, out)
 

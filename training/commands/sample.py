@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from training.commands.arguments import not_negative
 from training.sample import write_sample
 
 
@@ -12,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--users", type=int, default=1_000, metavar="N")
     parser.add_argument("--tracks", type=int, default=4_000, metavar="N")
     parser.add_argument("--events", type=int, default=200_000, metavar="N")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same files")
+    parser.add_argument("--seed", type=not_negative, default=0, metavar="S", help="same seed, same files")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -74,7 +74,8 @@ class HeldOut:
         """Return what these users liked, in rows of these indexes."""
         shape = (len(users), len(tracks))
         excluded = _mask(_rows(self.earlier, users, tracks).known(), shape) if protocol == "new" else None
-        return Truth.of(_rows(self.pairs, users, tracks), shape, excluded)
+        pairs = self.relevant[self.new] if protocol == "new" else self.relevant
+        return Truth.of(_rows(pairs, users, tracks), shape, excluded)
 
 
 def _rows(frame: pd.DataFrame, users: IdIndex, tracks: IdIndex) -> Pairs:

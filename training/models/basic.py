@@ -1,6 +1,9 @@
 """The basic model, the control of every experiment: it repeats what its users played."""
 
+from collections.abc import Mapping
 from typing import ClassVar
+
+from pydantic import JsonValue
 
 from training.data import PreparedData
 from training.models.algorithm import Algorithm, Fitted, Progress
@@ -10,6 +13,7 @@ class Basic(Algorithm):
     """Scores are plays + likes, so the training history that every artifact carries is the whole model."""
 
     kind: ClassVar[str] = "top_tracks"
+    presets: ClassVar[Mapping[str, Mapping[str, JsonValue]]] = {"original": {}}
 
     def fit(
         self,
