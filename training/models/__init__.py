@@ -4,11 +4,15 @@ from typing import Final
 
 from training.models.algorithm import Algorithm
 from training.models.basic import Basic
+from training.models.ease import EASE
+from training.models.item_knn import ItemKNN
 from training.models.softmax import Softmax
 from training.models.wmf import WMF
 
 ALGORITHMS: Final[dict[str, type[Algorithm]]] = {
     "basic": Basic,
+    "ease": EASE,
+    "item_knn": ItemKNN,
     "softmax": Softmax,
     "wmf": WMF,
 }

@@ -1,0 +1,200 @@
+"""EASE: the best linear item-item model in closed form (Steck, WWW 2019), exact or within neighbourhoods."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, JsonValue
+from scipy.linalg.lapack import spotrf, spotri
+from scipy.sparse import csr_array
+
+from service.core.errors import TrainingError
+from training.als.compiled import ONE_BLAS_THREAD, compiled, compiled_parallel
+from training.data import PreparedData
+from training.models.algorithm import Algorithm, Fitted, Progress
+from training.neighbours import Floats, arrays_of, binary, cooccurrence_blocks, stacked, strongest
+
+_ROWS_AT_ONCE = 512
+_MOST_TRACKS = 40_000
+"""6.4 GB of single precision for the exact inverse; beyond it there are neighbourhoods."""
+
+Ints = NDArray[np.int64]
+
+
+class EASE(Algorithm):
+    """B = I - P diag(P)^-1, P = (X'X + lambda I)^-1: each track predicted from the others by ridge regression.
+
+    Exact, the work is one inverse in place: tracks^3 operations and 4 tracks^2 bytes. With a `neighbourhood` of n each
+    track is regressed on the n tracks nearest to it alone: tracks * n^3 / 3 operations and next to no memory. With
+    all other tracks as neighbours both are the same.
+    """
+
+    kind: ClassVar[str] = "item_item"
+    presets: ClassVar[Mapping[str, Mapping[str, JsonValue]]] = {"original": {}}
+
+    regularization: float = Field(default=300.0, gt=0)
+    """lambda."""
+    neighbourhood: int = Field(default=0, ge=0)
+    """Nearest tracks by cosine that a track is regressed on; 0 means all."""
+    kept: int = Field(default=300, ge=1)
+    """Strongest weights kept of each row of B."""
+
+    def fit(
+        self,
+        data: PreparedData,
+        *,
+        seed: int,  # noqa: ARG002, the signature is common to all algorithms; nothing here is drawn
+        device: str,  # noqa: ARG002
+        progress: Progress,
+    ) -> Fitted:
+        """Return the strongest weights of B; TrainingError where the exact inverse would not fit in memory."""
+        listened = binary(data.interactions.matrix)
+        weights = self._local(listened, progress) if self.neighbourhood else self._exact(listened, progress)
+        return Fitted(arrays=arrays_of(weights, data.interactions.matrix))
+
+    def _exact(self, listened: csr_array, progress: Progress) -> csr_array:
+        tracks = listened.shape[1]
+        if tracks > _MOST_TRACKS:
+            raise TrainingError(
+                f"the exact inverse of {tracks} x {tracks} would take {4 * tracks**2 / 1e9:.0f} GB; "
+                f"above {_MOST_TRACKS} tracks give a neighbourhood, as in --set neighbourhood=300"
+            )
+        gram = np.empty((tracks, tracks), dtype=np.float32)
+        for begin, rows in cooccurrence_blocks(listened, _ROWS_AT_ONCE):
+            gram[begin : begin + len(rows)] = rows
+            progress(begin, 3 * tracks, "counting")
+        inverse = inverted(gram, self.regularization)
+        diagonal = inverse.diagonal().copy()
+        blocks = []
+        for begin in range(0, tracks, _ROWS_AT_ONCE):
+            rows = inverse[begin : begin + _ROWS_AT_ONCE] / -diagonal
+            own = np.arange(len(rows))
+            rows[own, begin + own] = 0
+            blocks.append(strongest(rows, self.kept))
+            progress(2 * tracks + begin + len(rows), 3 * tracks, "keeping the strongest")
+        return stacked(blocks)
+
+    def _local(self, listened: csr_array, progress: Progress) -> csr_array:
+        tracks = listened.shape[1]
+        by_track = listened.T.tocsr()
+        size = min(self.neighbourhood, max(1, tracks - 1))
+        columns: list[csr_array] = []
+        with ONE_BLAS_THREAD.limit(limits=1):
+            for begin in range(0, tracks, _ROWS_AT_ONCE):
+                targets = np.arange(begin, min(begin + _ROWS_AT_ONCE, tracks))
+                neighbours, weights = regress(
+                    targets,
+                    listened.indptr.astype(np.int64),
+                    listened.indices.astype(np.int64),
+                    by_track.indptr.astype(np.int64),
+                    by_track.indices.astype(np.int64),
+                    size,
+                    np.float32(self.regularization),
+                )
+                indptr = np.arange(len(targets) + 1) * size
+                columns.append(csr_array((weights.ravel(), neighbours.ravel(), indptr), shape=(len(targets), tracks)))
+                progress(int(targets[-1]) + 1, tracks)
+        by_source = stacked(columns).T.tocsr()
+        by_source.eliminate_zeros()
+        return by_source
+
+
+def inverted(gram: Floats, regularization: float) -> Floats:
+    """Return (gram + regularization I)^-1 of a symmetric matrix, overwriting it; by Cholesky factors."""
+    gram[np.diag_indices_from(gram)] += regularization
+    # LAPACK sees the transpose of C order, which for a symmetric matrix is the matrix: nothing is copied.
+    factor, failed = spotrf(gram.T, lower=True, overwrite_a=True, clean=False)
+    if not failed:
+        factor, failed = spotri(factor, lower=True, overwrite_c=True)
+    if failed:
+        raise TrainingError("X'X + lambda I is not positive definite in single precision; give a larger regularization")
+    inverse: Floats = factor.T
+    mirror(inverse)
+    return inverse
+
+
+@compiled
+def mirror(upper: Floats) -> None:
+    """Copy the upper triangle onto the lower one, in tiles that stay in the cache."""
+    tile = 64
+    for top in range(0, len(upper), tile):
+        for left in range(top, len(upper), tile):
+            for row in range(top, min(top + tile, len(upper))):
+                for column in range(max(left, row + 1), min(left + tile, len(upper))):
+                    upper[column, row] = upper[row, column]
+
+
+@compiled_parallel
+def regress(
+    targets: Ints,
+    user_begins: Ints,
+    tracks_of: Ints,
+    track_begins: Ints,
+    users_of: Ints,
+    size: int,
+    regularization: np.float32,
+) -> tuple[Ints, Floats]:
+    """Return the `size` nearest tracks of each target and their weights, both (targets, size).
+
+    b = (G_NN + lambda I)^-1 G_Ni, G = X'X over the neighbours N of target i. X (users, tracks) is given as the tracks
+    of each user and the users of each track. Targets with fewer neighbours have weights 0.
+    """
+    tracks = len(track_begins) - 1
+    neighbours = np.zeros((len(targets), size), dtype=np.int64)
+    weights = np.zeros((len(targets), size), dtype=np.float32)
+    per_block = 16
+    for block in numba.prange((len(targets) + per_block - 1) // per_block):
+        common = np.zeros(tracks, dtype=np.float32)
+        place = np.full(tracks, -1, dtype=np.int64)
+        for index in range(block * per_block, min((block + 1) * per_block, len(targets))):
+            target = targets[index]
+            common[:] = 0
+            for user in users_of[track_begins[target] : track_begins[target + 1]]:
+                for track in tracks_of[user_begins[user] : user_begins[user + 1]]:
+                    common[track] += 1
+            near = nearest(common, track_begins, target, size)
+            count = len(near)
+            if count == 0:
+                continue
+            for position in range(count):
+                place[near[position]] = position
+            gram = count_pairs(near, place, user_begins, tracks_of, track_begins, users_of)
+            for position in range(count):
+                gram[position, position] += regularization
+            solved = np.linalg.solve(gram, common[near])
+            for position in range(count):
+                neighbours[index, position] = near[position]
+                weights[index, position] = solved[position]
+                place[near[position]] = -1
+    return neighbours, weights
+
+
+@compiled
+def count_pairs(
+    near: Ints, place: Ints, user_begins: Ints, tracks_of: Ints, track_begins: Ints, users_of: Ints
+) -> Floats:
+    """Return how many listeners each two of the tracks `near` share; `place` is where a track stands there, or -1."""
+    gram = np.zeros((len(near), len(near)), dtype=np.float32)
+    for position in range(len(near)):
+        track = near[position]
+        for user in users_of[track_begins[track] : track_begins[track + 1]]:
+            for other in tracks_of[user_begins[user] : user_begins[user + 1]]:
+                if place[other] >= 0:
+                    gram[position, place[other]] += 1
+    return gram
+
+
+@compiled
+def nearest(common: Floats, track_begins: Ints, target: int, size: int) -> Ints:
+    """Return the `size` tracks with the highest cosine to the target: fewer where fewer have a listener in common.
+
+    `common` (tracks,) counts the listeners that each track shares with the target.
+    """
+    found: Ints = np.flatnonzero(common) if size < len(common) - 1 else np.arange(len(common))
+    found = found[found != target]
+    if len(found) > size:
+        listeners = (track_begins[found + 1] - track_begins[found]).astype(np.float32)
+        found = found[np.argsort(-common[found] / np.sqrt(listeners))[:size]]
+    return found
