@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from service.core.errors import TrainingError
 from service.core.ids import IdIndex
 from training.data import Interactions, Pairs, PreparedData
 from training.models.algorithm import silent
@@ -85,11 +84,6 @@ def test_only_the_strongest_weights_of_a_row_are_kept() -> None:
 def test_a_track_never_speaks_for_itself() -> None:
     for algorithm in (EASE(), EASE(neighbourhood=5), ItemKNN()):
         assert np.diag(weights(algorithm, random_log(2))) == pytest.approx(0)
-
-
-def test_a_catalogue_too_large_for_the_inverse_is_refused_with_a_way_out() -> None:
-    with pytest.raises(TrainingError, match="--set neighbourhood=300"):
-        weights(EASE(), np.ones((1, 40_001)))
 
 
 def test_neighbours_are_those_whom_the_same_people_play() -> None:

@@ -17,8 +17,11 @@ from training.models.algorithm import Algorithm, Fitted, Progress
 from training.neighbours import Floats, arrays_of, binary, cooccurrence_blocks, stacked, strongest
 
 _ROWS_AT_ONCE = 512
-_MOST_TRACKS = 40_000
-"""6.4 GB of single precision for the exact inverse; beyond it there are neighbourhoods."""
+_EXACT_UP_TO = 25_000
+"""Tracks whose inverse, 2.5 GB of single precision, a laptop holds."""
+
+_NEIGHBOURS = 300
+"""Of a track where the catalogue is larger."""
 
 Ints = NDArray[np.int64]
 
@@ -36,10 +39,10 @@ class EASE(Algorithm):
 
     regularization: float = Field(default=300.0, gt=0)
     """lambda."""
-    neighbourhood: int = Field(default=0, ge=0)
-    """Nearest tracks by cosine that a track is regressed on; 0 means all."""
+    neighbourhood: int | None = Field(default=None, ge=0)
+    """Nearest tracks by cosine that a track is regressed on; 0 is all, None all of up to 25,000 and else 300."""
     kept: int = Field(default=300, ge=1)
-    """Strongest weights kept of each row of B."""
+    """Strongest weights kept of each row of the exact B."""
 
     def fit(
         self,
@@ -49,18 +52,16 @@ class EASE(Algorithm):
         device: str,  # noqa: ARG002
         progress: Progress,
     ) -> Fitted:
-        """Return the strongest weights of B; TrainingError where the exact inverse would not fit in memory."""
+        """Return the weights of B."""
         listened = binary(data.interactions.matrix)
-        weights = self._local(listened, progress) if self.neighbourhood else self._exact(listened, progress)
+        size = self.neighbourhood
+        if size is None:
+            size = 0 if listened.shape[1] <= _EXACT_UP_TO else _NEIGHBOURS
+        weights = self._local(listened, size, progress) if size else self._exact(listened, progress)
         return Fitted(arrays=arrays_of(weights, data.interactions.matrix))
 
     def _exact(self, listened: csr_array, progress: Progress) -> csr_array:
         tracks = listened.shape[1]
-        if tracks > _MOST_TRACKS:
-            raise TrainingError(
-                f"the exact inverse of {tracks} x {tracks} would take {4 * tracks**2 / 1e9:.0f} GB; "
-                f"above {_MOST_TRACKS} tracks give a neighbourhood, as in --set neighbourhood=300"
-            )
         gram = np.empty((tracks, tracks), dtype=np.float32)
         for begin, rows in cooccurrence_blocks(listened, _ROWS_AT_ONCE):
             gram[begin : begin + len(rows)] = rows
@@ -76,10 +77,10 @@ class EASE(Algorithm):
             progress(2 * tracks + begin + len(rows), 3 * tracks, "keeping the strongest")
         return stacked(blocks)
 
-    def _local(self, listened: csr_array, progress: Progress) -> csr_array:
+    def _local(self, listened: csr_array, neighbourhood: int, progress: Progress) -> csr_array:
         tracks = listened.shape[1]
         by_track = listened.T.tocsr()
-        size = min(self.neighbourhood, max(1, tracks - 1))
+        size = min(neighbourhood, max(1, tracks - 1))
         columns: list[csr_array] = []
         with ONE_BLAS_THREAD.limit(limits=1):
             for begin in range(0, tracks, _ROWS_AT_ONCE):
