@@ -149,7 +149,7 @@ def gradient() -> list[Row]:
     heard = log()
     model = WMF.preset("original", {"solver": "cg"})
     objective = model.objective(heard, model.regularization)
-    start = random_factors(*heard.shape, model.dim, seed=0)
+    start = random_factors(*heard.shape, model.length(*heard.shape), seed=0)
     next(ours("cg", objective, start))  # compiles
     before = process_time()
     *_, factors = islice(ours("cg", objective, start), model.epochs)
@@ -163,7 +163,7 @@ def gradient() -> list[Row]:
         step(batch)
     a_step = (process_time() - before) / 200
     whole = a_step * heard.shape[0] * heard.shape[1] / 512 * model.epochs
-    row: Row = {"data": "3,000 x 22,000", "pairs": heard.nnz, "dim": model.dim, "epochs": model.epochs}
+    row: Row = {"data": "3,000 x 22,000", "pairs": heard.nnz, "dim": model.length(*heard.shape), "epochs": model.epochs}
     row |= {"cg_cpu_s": seconds, "sgd_cpu_s": whole, "ratio": whole / seconds, "cg_loss": loss(objective, factors)}
     print_row(row)
     return [row]
@@ -211,10 +211,11 @@ def quality(source: Path | None) -> list[Row]:
     torch.set_num_threads(1)
     data = prepared_holdout(source)
     models = {"original": WMF.preset("original"), "default": WMF()}
-    models |= {f"default, dim {dim}": WMF(dim=dim) for dim in (32, 64, 128, 256, 512) if dim != WMF().dim}
+    models |= {f"default, dim {dim}": WMF(dim=dim) for dim in (32, 64, 128, 256, 512)}
     rows: list[Row] = []
     for name, model in models.items():
-        about: Row = {"data": "playlists-2018", "model": name, "dim": model.dim, "epochs": model.epochs}
+        dim = model.length(*data.interactions.matrix.shape)
+        about: Row = {"data": "playlists-2018", "model": name, "dim": dim, "epochs": model.epochs}
         rows.append(about | judged(model, data, {"validation": data.validation, "test": data.test}))
         print_row(rows[-1])
     return rows

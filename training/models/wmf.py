@@ -20,6 +20,9 @@ from training.models.algorithm import Algorithm, Fitted, Progress
 
 LIKED: Final = 1.0
 """A score from which on p = 1."""
+_PER_DIM: Final = 32
+"""Users or tracks, whichever are fewer, that a dimension needs: with fewer, validation figures fall (docs/wmf.md)."""
+_SHORTEST, _LONGEST = 8, 384
 MOST_CELLS: Final = 4_000_000
 """Users x tracks that `sgd` may walk over: its epoch costs thousands of times one of least squares."""
 
@@ -43,8 +46,8 @@ class WMF(Algorithm):
         },
     }
 
-    dim: int = Field(default=384, ge=1)
-    """Length of a factor; quality and the cost of serving grow with it (docs/wmf.md)."""
+    dim: int | None = Field(default=None, ge=1)
+    """Length of a factor; None is what the data can fill, see `length`. The cost of serving grows with it."""
     epochs: int = Field(default=15, ge=1)
     """Times that all users and all tracks are solved."""
     solver: Literal["auto", "cg", "cholesky", "batched", "sgd"] = "auto"
@@ -70,6 +73,10 @@ class WMF(Algorithm):
     batch_size: int = Field(default=512, ge=1)
     """Cells a step of `sgd`."""
 
+    def length(self, users: int, tracks: int) -> int:
+        """Return the length of a factor for so much data: `dim`, or one for every 32 of the fewer, 8 to 384."""
+        return self.dim or min(max(min(users, tracks) // _PER_DIM, _SHORTEST), _LONGEST)
+
     def fit(self, data: PreparedData, *, seed: int, device: str, progress: Progress) -> Fitted:
         """Return the factors after the last epoch, every user and every track trained.
 
@@ -80,7 +87,7 @@ class WMF(Algorithm):
         check_liked(objectives["train_loss"])
         if (held_out := validation_scores(data)).nnz:
             objectives["validation_loss"] = self.objective(held_out, regularization=0)
-        start = random_factors(*scores.shape, self.dim, seed)
+        start = random_factors(*scores.shape, self.length(*scores.shape), seed)
         epochs = islice(self.minimise(objectives["train_loss"], start, seed, device), self.epochs)
         curve: list[dict[str, float]] = []
         seconds, before = 0.0, perf_counter()
