@@ -41,6 +41,7 @@ class Softmax(Algorithm):
             "negatives": 20,
             "batch_size": 1024,
             "learning_rate": 100.0,
+            "similarity": "dot",
         },
     }
 
@@ -70,6 +71,9 @@ class Softmax(Algorithm):
     """lambda of `shared`: lambda_u = lambda |S_u|^nu times |x_u|^2 / 2 is added to the loss, likewise for tracks."""
     frequency_exponent: float = Field(default=0.75, ge=0, le=1)
     """nu."""
+    similarity: Literal["dot", "cosine"] = "cosine"
+    """How two tracks compare. The dot product of `shared` multiplies popularities, so that the rarest tracks would be
+    the neighbours of every rare track."""
 
     def fit(self, data: PreparedData, *, seed: int, device: str, progress: Progress) -> Fitted:
         """Return the factors of the epoch with the lowest validation loss, or of the last without validation data."""
@@ -96,7 +100,7 @@ class Softmax(Algorithm):
                 break
         return Fitted(
             arrays={"user_factors": best.factors.users, "item_factors": best.factors.items},
-            scoring={"similarity": "dot", "fold_in": FOLD_IN},
+            scoring={"similarity": self.similarity, "fold_in": FOLD_IN},
             curve=curve,
             metrics={
                 "best_epoch": best.epoch,
