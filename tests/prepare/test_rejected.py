@@ -47,6 +47,25 @@ def test_unreadable_lines_are_kept_aside_with_file_line_reason_and_text(tmp_path
     assert scores(tmp_path / "out") == {("u", "a"): 1.0}
 
 
+def test_an_unreadable_line_after_a_byte_order_mark_is_kept_aside_too(tmp_path: Path) -> None:
+    log = write_lines(tmp_path / "log.jsonl", [b"\xef\xbb\xbf{broken", GOOD])
+
+    report = run(tmp_path / "out", log)
+
+    assert [(row["line"], row["text"]) for row in rejected(tmp_path / "out")] == [(1, "{broken")]
+    assert report.dropped["unreadable"] == 1
+
+
+def test_a_file_may_mix_the_line_endings_of_two_systems(tmp_path: Path) -> None:
+    other, third = GOOD.replace('"u"', '"v"'), GOOD.replace('"a"', '"b"')
+    (tmp_path / "log.jsonl").write_bytes(f"{GOOD}\n{other}\r\nbroken\n{third}\r\n".encode())
+
+    run(tmp_path / "out", tmp_path / "log.jsonl")
+
+    assert scores(tmp_path / "out") == {("u", "a"): 1.0, ("v", "a"): 1.0, ("u", "b"): 1.0}
+    assert [row["text"] for row in rejected(tmp_path / "out")] == ["broken"]
+
+
 WHOLE = '{"user_id": "u", "track_id": "a", "timestamp": "2024-01-01T00:00:00", "event_type": "play"}'
 PARTS = st.sampled_from(
     ["{", "}", "[", '"', ",", ":", "\\", "\\u0000", "\\ud800", "\t", " ", "1e999", "null", "\x00", "é", WHOLE]

@@ -63,8 +63,8 @@ def find_files(paths: Iterable[Path]) -> list[LogFile]:
 
 def format_of(path: Path) -> str | None:
     """Return the format that a file's name promises, None where it is not one of FORMATS."""
-    name = path.name.lower().removesuffix(".gz")
-    return FORMATS.get(Path(name).suffix)
+    name = path.name.removesuffix(".gz")  # in lower case alone: that is how a file is known to be packed
+    return FORMATS.get(Path(name).suffix.lower())
 
 
 def _below(path: Path) -> Iterator[Path]:

@@ -4,6 +4,7 @@ The fast readers do not number lines. Only a file with unreadable rows is walked
 """
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -107,7 +108,8 @@ def _find_lines(path: Path, wanted: Mapping[str, str]) -> Iterator[Rejected]:
     endings = ("\n", "\r\n", "")
     reasons = {(text + end).encode(): reason for text, reason in wanted.items() for end in endings}
     with open_log(path) as file:
-        for number, line in enumerate(file, start=1):
+        for number, whole in enumerate(file, start=1):
+            line = whole.removeprefix(BOM_UTF8) if number == 1 else whole
             if line in reasons:
                 yield Rejected(str(path), number, reasons[line], line.decode().rstrip("\r\n"))
 

@@ -72,17 +72,20 @@ def relation(source: Source, rejects: str) -> str:
             return _separated(source, files, rejects)
 
 
-def _reader(files: str, rejects: str, columns: str, separator: str, quote: str, header: bool) -> str:
+def _reader(
+    files: str, rejects: str, columns: str, separator: str, quote: str, *, header: bool, strict: bool = True
+) -> str:
     return (
         f"read_csv({files}, columns = {columns}, delim = {text(separator)}, quote = {text(quote)}, "
         f"escape = {text(quote)}, header = {header}, nullstr = {text(NO_NULL)}, auto_detect = false, "
-        f"strict_mode = true, ignore_errors = true, store_rejects = true, rejects_table = '{rejects}_errors', "
+        f"strict_mode = {strict}, ignore_errors = true, store_rejects = true, rejects_table = '{rejects}_errors', "
         f"rejects_scan = '{rejects}_scans', filename = 'file', buffer_size = {BUFFER})"
     )
 
 
 def _lines(files: str, rejects: str) -> str:
-    return _reader(files, rejects, "{'text': 'VARCHAR'}", NO_SEPARATOR, "", header=False)
+    # Strictly read, a file that mixes line endings stops the reader; without quotes nothing else is at stake.
+    return _reader(files, rejects, "{'text': 'VARCHAR'}", NO_SEPARATOR, "", header=False, strict=False)
 
 
 def fields(source: Source, rejects: str) -> str:
@@ -136,7 +139,7 @@ def _separated(source: Source, files: str, rejects: str) -> str:
     return (
         f"SELECT file, NULL::BIGINT AS line, concat_ws({text(KEY_SEPARATOR)}, {', '.join(fields.values())}) AS key, "
         f"false AS broken, {_columns(source, fields)} "
-        f"FROM {_reader(files, rejects, columns, separator, quote, source.columns.header)}"
+        f"FROM {_reader(files, rejects, columns, separator, quote, header=source.columns.header)}"
     )
 
 
