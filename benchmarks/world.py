@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from service.core.artifacts import ArtifactStore, DataFingerprint, Manifest
+from service.core.calibration import Calibration
 from service.core.catalogue import TrackInfo
-from service.core.recommenders.factors import measure_calibration
 
 HEARD = 40
 """Tracks in a user's history."""
@@ -54,3 +55,9 @@ def publish(root: Path, name: str, users: int, tracks: int, dim: int, seed: int 
     ]
     user_ids, track_ids = [f"u{row}" for row in range(users)], [f"t{row}" for row in range(tracks)]
     ArtifactStore(root).publish(manifest, arrays, user_ids, track_ids, catalogue)
+
+
+def measure_calibration(user_factors: Tensor, item_factors: Tensor, users_at_once: int = 256) -> Calibration:
+    """Return the calibration of all users (users, dim) over all tracks (tracks, dim)."""
+    parts = [Calibration.measure(chunk @ item_factors.T) for chunk in torch.split(user_factors, users_at_once)]
+    return Calibration(parts[0].ranks, np.concatenate([part.scores for part in parts]))

@@ -14,7 +14,6 @@ from service.core.calibration import Calibration
 from service.core.catalogue import TrackInfo
 from service.core.recommender import Recommender
 from service.core.recommenders import recommender_of
-from service.core.recommenders.factors import measure_calibration
 
 FOLD_IN = {"unobserved_weight": 0.1, "liked_confidence": 1.0, "regularization": 0.01}
 
@@ -101,7 +100,7 @@ def publish_factors(
     arrays = (
         {"user_factors": x.numpy(), "item_factors": y.numpy()}
         | history_arrays(heard, tracks)
-        | calibration_arrays(measure_calibration(x, y))
+        | calibration_arrays(Calibration.measure(x @ y.T))
     )
     return ArtifactStore(root).publish(
         manifest(

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from typing import Final, Literal, Self
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from service.core.artifacts import Artifact
-from service.core.calibration import Calibration
 from service.core.ranking import Ranking, top_k
 
 
@@ -106,9 +104,3 @@ class Factors:
         scores[track_row] = -torch.inf
         values, rows = top_k(scores[None], min(k, len(self.tracks) - 1))
         return Ranking(rows[0], values[0])
-
-
-def measure_calibration(user_factors: Tensor, item_factors: Tensor, users_at_once: int = 256) -> Calibration:
-    """Return the calibration of all users (users, dim) over all tracks (tracks, dim)."""
-    parts = [Calibration.measure(chunk @ item_factors.T) for chunk in torch.split(user_factors, users_at_once)]
-    return Calibration(parts[0].ranks, np.concatenate([part.scores for part in parts]))
