@@ -104,9 +104,9 @@ def _rank_tables(model: Recommender, strategy: str, tables: Sequence[_Table]) ->
     """Rank queries that share a strategy and a number of voters, at least one."""
     members = [query.members[voter] for query, voters in tables for voter in voters]
     groups, size = len(tables), len(tables[0][1])
-    vectors, calibration = _listeners(model, members)
+    vectors, calibration = vectors_of(model, members)
     weights = np.array([member.weight for member in members], dtype=np.float32).reshape(groups, size)
-    excluded = [_excluded(model, query) for query, _ in tables]
+    excluded = [excluded_rows(model, query) for query, _ in tables]
     k = min(max(query.k for query, _ in tables), len(model.tracks))
     opinions_of: Callable[[Tensor], NDArray[np.float32]]
     if strategy in LINEAR:
@@ -213,7 +213,7 @@ def _ranking(
     )
 
 
-def _listeners(model: Recommender, members: Sequence[Member]) -> tuple[Tensor, Calibration]:
+def vectors_of(model: Recommender, members: Sequence[Member]) -> tuple[Tensor, Calibration]:
     """Return the vectors (members, dim) and what their scores are worth, measured at once for those folded in."""
     known = [place for place, member in enumerate(members) if not member.liked]
     user_rows = np.array([members[place].user_row for place in known], dtype=np.int64)
@@ -222,7 +222,7 @@ def _listeners(model: Recommender, members: Sequence[Member]) -> tuple[Tensor, C
     if len(known) == len(members):
         return vectors, calibration
     guests = [place for place, member in enumerate(members) if member.liked]
-    folded = model.fold_in([torch.from_numpy(_history(model, members[place])) for place in guests])
+    folded = model.fold_in([torch.from_numpy(history_of(model, members[place])) for place in guests])
     measured = Calibration.measure(model.score(folded))
     order = np.argsort([*known, *guests])
     tables = np.concatenate([calibration.scores, measured.scores])
@@ -231,7 +231,7 @@ def _listeners(model: Recommender, members: Sequence[Member]) -> tuple[Tensor, C
     )
 
 
-def _history(model: Recommender, member: Member) -> NDArray[np.int64]:
+def history_of(model: Recommender, member: Member) -> NDArray[np.int64]:
     """Return the distinct tracks a member is known to like: those named, and those played in training."""
     liked = np.asarray(member.liked, dtype=np.int64)
     if member.user_row is not None:
@@ -240,7 +240,7 @@ def _history(model: Recommender, member: Member) -> NDArray[np.int64]:
     return np.unique(liked)
 
 
-def _excluded(model: Recommender, query: GroupQuery) -> NDArray[np.int64]:
+def excluded_rows(model: Recommender, query: GroupQuery) -> NDArray[np.int64]:
     """Return the distinct track rows that a query must not get."""
     if not query.excluded and not query.only_new:
         return np.empty(0, dtype=np.int64)
@@ -308,7 +308,7 @@ def _popular(model: Recommender, k: int, without: set[int]) -> list[int]:
 
 def _rank_strangers(model: Recommender, query: GroupQuery) -> GroupRanking:
     """Return what is popular, for a group of which nothing is known."""
-    excluded = np.union1d(_excluded(model, query), query.already_played).astype(np.int64)
+    excluded = np.union1d(excluded_rows(model, query), query.already_played).astype(np.int64)
     rows = _popular(model, query.k, set(excluded.tolist()))
     listeners = model.history.listeners
     rising = np.sort(listeners)
