@@ -4,11 +4,13 @@ Everything drawn with the same seed over the same users or groups is resampled a
 """
 
 from collections.abc import Mapping
+from math import sqrt
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+from scipy.stats import t as student
 
 from training.metrics import Column
 
@@ -16,6 +18,9 @@ RESAMPLES: Final = 1000
 CONFIDENCE: Final = 0.95
 
 _DRAWS_AT_ONCE: Final = 4_000_000
+
+_ROUNDING: Final = 1e-12
+"""A spread so much smaller than the mean is that of rounding."""
 
 
 class Estimate(BaseModel):
@@ -45,6 +50,10 @@ class Difference(BaseModel):
     """Users or groups with the higher figure on the first side."""
     worse: int
     n: int
+    t: float | None
+    """Of the paired t test, mean over its standard error; None where the gaps are all alike and it says nothing."""
+    p: float | None
+    """Two-sided, how likely so large a t is by accident (Student 1908)."""
 
     @property
     def clear(self) -> bool:
@@ -85,7 +94,17 @@ def differences(first: Mapping[str, Column], second: Mapping[str, Column], seed:
 
 def _difference(gap: Column, low: float, high: float) -> Difference:
     better, worse = int((gap > 0).sum()), int((gap < 0).sum())
-    return Difference(mean=float(gap.mean()), low=low, high=high, better=better, worse=worse, n=len(gap))
+    t, p = paired_t(gap)
+    return Difference(mean=float(gap.mean()), low=low, high=high, better=better, worse=worse, n=len(gap), t=t, p=p)
+
+
+def paired_t(gap: Column) -> tuple[float | None, float | None]:
+    """Return t and its two-sided p value for differences (n,), None where they do not vary."""
+    mean, spread = float(gap.mean()), float(gap.std(ddof=1)) if len(gap) > 1 else 0.0
+    if spread <= _ROUNDING * abs(mean):
+        return None, None
+    t = mean / (spread / sqrt(len(gap)))
+    return t, float(2 * student.sf(abs(t), len(gap) - 1))
 
 
 def mean_intervals(values: NDArray[np.float64], seed: int) -> tuple[Column, Column]:

@@ -1,25 +1,27 @@
-"""Groups to judge playlists with, and what a playlist is worth to one."""
+"""Who listens together: groups drawn from listeners, or read from a file."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, get_args
 
 import numpy as np
-import torch
+import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from scipy.sparse import csr_array
 
 from service.core.errors import DataError
-from service.core.group import GroupQuery, Member, rank_groups
 from service.core.ids import UNKNOWN, IdIndex
-from service.core.recommender import Recommender
-from training.metrics import Column, Positions, Truth, first_hit_discount, ndcg
+from training.json_lines import read_lines
 
-GROUP_METRICS: Final = ("precision", "ndcg", "min_ndcg", "zero_recall", "dfh", "prefix_min_max")
-"""Metrics of one group's list; docs/evaluation.md says what each is."""
+GroupType = Literal["random", "similar", "divergent"]
+"""How members are chosen: at random, or by how much what they heard in training is alike."""
+
+GROUP_TYPES: Final[tuple[GroupType, ...]] = get_args(GroupType)
+
+CANDIDATES: Final = 1000
+"""Listeners, drawn at random, among whom a similar or divergent group looks for its next member."""
 
 
 class Group(BaseModel):
@@ -31,176 +33,81 @@ class Group(BaseModel):
     user_ids: tuple[str, ...] = Field(min_length=1)
 
 
-def draw_groups(user_ids: Sequence[str], number: int, size: int, seed: int) -> list[Group]:
-    """Return groups drawn at random, nobody twice in one; the first 10 of 100 are the 10 of the same seed.
+@dataclass(frozen=True, eq=False)
+class Listeners:
+    """People to draw groups from."""
 
-    DataError where there are fewer users than a group has members.
+    user_ids: Sequence[str]
+    tastes: csr_array
+    """(users, tracks) what each chose to hear in training, in rows of length 1: a product of two is their cosine."""
+
+    @classmethod
+    def of(cls, user_ids: Sequence[str], train: pd.DataFrame) -> "Listeners":
+        """Return listeners with what a training split, user_id, track_id and score, says of them."""
+        rows = IdIndex(user_ids).rows(train["user_id"].tolist())
+        heard = (rows != UNKNOWN) & (train["score"] > 0).to_numpy()
+        tracks, names = pd.factorize(train["track_id"])
+        shape = (len(user_ids), len(names))
+        length = np.sqrt(np.bincount(rows[heard], minlength=len(user_ids)))
+        return cls(user_ids, csr_array((1 / length[rows[heard]], (rows[heard], tracks[heard])), shape=shape))
+
+    def likeness(self, groups: Sequence[Group]) -> float | None:
+        """Return the mean over groups of the mean cosine of two known members, None where nobody has such company."""
+        index = IdIndex(self.user_ids)
+        means = []
+        for group in groups:
+            rows = index.rows(group.user_ids)
+            tastes = self.tastes[rows[rows != UNKNOWN]]
+            pairs = (tastes @ tastes.T).toarray()[np.triu_indices(tastes.shape[0], k=1)]
+            means += [pairs.mean()] if len(pairs) else []
+        return float(np.mean(means)) if means else None
+
+
+def draw_groups(listeners: Listeners, group_type: GroupType, size: int, number: int, seed: int) -> list[Group]:
+    """Return groups, nobody twice in one; the first 10 of 100 are the 10 of the same seed.
+
+    DataError where there are fewer listeners than a group has members.
     """
-    if len(user_ids) < size:
-        raise DataError(f"a group of {size} needs {size} users to judge by, there are {len(user_ids)}")
-    rng = np.random.default_rng(seed)
-    draws = [rng.choice(len(user_ids), size, replace=False) for _ in range(number)]
+    if len(listeners.user_ids) < size:
+        raise DataError(f"a group of {size} needs {size} users to judge by, there are {len(listeners.user_ids)}")
+    rng = np.random.default_rng([seed, size, GROUP_TYPES.index(group_type)])
+    draws = [_draw(listeners, group_type, size, rng) for _ in range(number)]
     return [
-        Group(group_id=f"random-{place}", user_ids=tuple(user_ids[row] for row in draw))
+        Group(group_id=f"{group_type}-{size}-{place}", user_ids=tuple(listeners.user_ids[row] for row in draw))
         for place, draw in enumerate(draws, start=1)
     ]
 
 
+def _draw(listeners: Listeners, group_type: GroupType, size: int, rng: np.random.Generator) -> list[int]:
+    """Return the rows of one group.
+
+    The first member is drawn at random. Each next one of a similar group is the candidate whose lowest cosine to the
+    members so far is highest, of a divergent group the one whose highest is lowest; of equals the first drawn.
+    """
+    users = len(listeners.user_ids)
+    if group_type == "random":
+        random_rows: list[int] = rng.choice(users, size, replace=False).tolist()
+        return random_rows
+    first, *candidates = rng.choice(users, min(users, 1 + max(CANDIDATES, size)), replace=False).tolist()
+    tastes, sign = listeners.tastes[candidates], 1 if group_type == "similar" else -1
+    members, affinity = [first], np.full(len(candidates), np.inf)
+    while len(members) < size:
+        affinity = np.minimum(affinity, sign * _cosines(tastes, listeners.tastes[members[-1:]]))
+        best = int(affinity.argmax())
+        members.append(candidates[best])
+        affinity[best] = -np.inf
+    return members
+
+
+def _cosines(tastes: csr_array, taste: csr_array) -> NDArray[np.float64]:
+    """Return the product of each row (n, tracks) with a single one (1, tracks)."""
+    cosines: NDArray[np.float64] = (tastes @ taste.T).toarray()[:, 0]
+    return cosines
+
+
 def read_groups(path: Path) -> list[Group]:
     """Return the groups of a file of JSON lines; DataError names the line that is not one."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    groups = [_read_group(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    groups = [group for _, group in read_lines(path, Group, '{"group_id": "...", "user_ids": ["...", ...]}')]
     if not groups:
         raise DataError(f"{path} names no group")
     return groups
-
-
-def _read_group(line: str, where: str) -> Group:
-    try:
-        return Group.model_validate(json.loads(line))
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise DataError(f'{where}: not {{"group_id": "...", "user_ids": ["...", ...]}}: {faults}') from error
-    except ValueError as error:
-        raise DataError(f"{where}: not JSON: {error}") from error
-
-
-@dataclass(frozen=True, eq=False)
-class GroupTruth:
-    """What the members of some groups liked later, tracks as rows of one model; strangers to it have a row too."""
-
-    groups: Sequence[Group]
-    people: IdIndex
-    """Everybody who is in some group."""
-    truth: Truth
-    """Of `people`; excluded is what each must not get again, None where everything may repeat."""
-
-    def relevant(self, group: Group) -> list[NDArray[np.int64]]:
-        """Return for each member the relevant track rows that the group could get."""
-        excluded = self.excluded(group)
-        rows = self.people.rows(group.user_ids)
-        return [np.setdiff1d(_tracks(self.truth.relevant, row), excluded) for row in rows]
-
-    def excluded(self, group: Group) -> NDArray[np.int64]:
-        """Return the track rows that the group must not get."""
-        if self.truth.excluded is None:
-            return np.empty(0, dtype=np.int64)
-        rows = self.people.rows(group.user_ids)
-        return np.unique(np.concatenate([_tracks(self.truth.excluded, row) for row in rows]))
-
-    def unseen(self, group: Group) -> NDArray[np.int64]:
-        """Return for each member the number of relevant tracks that the model has never seen."""
-        rows = self.people.rows(group.user_ids)
-        named = [len(_tracks(self.truth.relevant, row)) for row in rows]
-        unseen: NDArray[np.int64] = self.truth.sizes[rows] - np.array(named)
-        return unseen
-
-
-def _tracks(matrix: csr_array, row: int) -> NDArray[np.int64]:
-    tracks: NDArray[np.int64] = matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]].astype(np.int64)
-    return tracks
-
-
-def recommend(model: Recommender, strategy: str, truth: GroupTruth, k: int, seed: int) -> NDArray[np.int64]:
-    """Return the list of each group (groups, k) from the function that serves, `UNKNOWN` where there are no more."""
-    queries = [
-        GroupQuery(
-            members=tuple(Member(user_row=model.users.row(user_id)) for user_id in group.user_ids),
-            k=k,
-            strategy=strategy,
-            seed=seed + place,
-            excluded=frozenset(truth.excluded(group).tolist()),
-        )
-        for place, group in enumerate(truth.groups)
-    ]
-    lists = np.full((len(queries), k), UNKNOWN, dtype=np.int64)
-    for line, ranking in zip(lists, rank_groups(model, queries), strict=True):
-        line[: len(ranking.rows)] = ranking.rows
-    return lists
-
-
-def judge_groups(
-    model: Recommender, truth: GroupTruth, lists: NDArray[np.int64], cutoffs: Sequence[int]
-) -> dict[str, Column]:
-    """Return every group metric at every cut-off, as "ndcg@10", of lists (strategies, groups, K).
-
-    Each is (strategies, groups), NaN for a group that it does not apply to.
-    """
-    judged = [_judge_group(model, truth, group, lists[:, place], cutoffs) for place, group in enumerate(truth.groups)]
-    names = [f"{name}@{k}" for name in GROUP_METRICS for k in cutoffs]
-    return {name: np.stack([figures[name] for figures in judged], axis=1) for name in names}
-
-
-def _judge_group(
-    model: Recommender, truth: GroupTruth, group: Group, lists: NDArray[np.int64], cutoffs: Sequence[int]
-) -> dict[str, Column]:
-    """Return the figures (strategies,) of the lists (strategies, K) of one group."""
-    relevant = truth.relevant(group)
-    sizes = np.array([len(tracks) for tracks in relevant]) + truth.unseen(group)
-    hits = np.stack([np.isin(lists, tracks) for tracks in relevant], axis=1)
-    heard_by_any: NDArray[np.bool_] = np.logical_or.reduce(hits, axis=1)
-    evenness = _evenness(model, truth, group, lists)
-    figures = _member_metrics(hits[:, sizes > 0], sizes[sizes > 0], cutoffs)
-    for k in cutoffs:
-        length = np.maximum((lists[:, :k] != UNKNOWN).sum(axis=1), 1)
-        figures[f"precision@{k}"] = heard_by_any[:, :k].sum(axis=1) / length
-        figures[f"prefix_min_max@{k}"] = evenness[:, :k].sum(axis=1) / length
-    return figures
-
-
-def _member_metrics(hits: NDArray[np.bool_], sizes: NDArray[np.int64], cutoffs: Sequence[int]) -> dict[str, Column]:
-    """Return figures (strategies,) over members with something relevant, hits (strategies, members, K).
-
-    NaN where there are no such members.
-    """
-    strategies, members = hits.shape[:2]
-    if not members:
-        nothing = np.full(strategies, np.nan)
-        return {f"{name}@{k}": nothing for name in ("ndcg", "min_ndcg", "zero_recall", "dfh") for k in cutoffs}
-    positions = Positions.of_lists(torch.from_numpy(hits).flatten(0, 1))
-    relevant = torch.from_numpy(sizes).double().repeat(strategies)
-    figures: dict[str, Column] = {}
-    for k in cutoffs:
-        member_ndcg = ndcg(positions, relevant, k).view(strategies, members)
-        figures[f"ndcg@{k}"] = member_ndcg.mean(dim=1).numpy()
-        figures[f"min_ndcg@{k}"] = member_ndcg.amin(dim=1).numpy()
-        figures[f"zero_recall@{k}"] = 1 - hits[:, :, :k].any(axis=2).mean(axis=1)
-        figures[f"dfh@{k}"] = first_hit_discount(positions, relevant, k).view(strategies, members).mean(dim=1).numpy()
-    return figures
-
-
-@torch.inference_mode()
-def _evenness(model: Recommender, truth: GroupTruth, group: Group, lists: NDArray[np.int64]) -> Column:
-    """Return how evenly each prefix of each list serves the members the model knows, (strategies, K).
-
-    NaN where it knows none, 0 past the end of a list.
-    """
-    members = model.users.rows(group.user_ids)
-    known = torch.from_numpy(members[members != UNKNOWN])
-    if not len(known):
-        return np.full(lists.shape, np.nan)
-    relevance = model.calibration.of(known.numpy()).relevance(model.score(model.user_vectors(known)))
-    relevance[:, torch.from_numpy(truth.excluded(group))] = 0
-    best = relevance.topk(min(lists.shape[1], relevance.shape[1]), dim=1).values.double().numpy()
-    best = np.pad(best, ((0, 0), (0, lists.shape[1] - best.shape[1])))
-    received = relevance[:, torch.from_numpy(lists.clip(0))].double().numpy()
-    there: NDArray[np.bool_] = lists != UNKNOWN
-    ratio: Column = prefix_min_max(received.swapaxes(0, 1) * there[:, None], best) * there
-    return ratio
-
-
-def prefix_min_max(received: Column, best: Column) -> Column:
-    """Return for each prefix of each list the least over the greatest share that a member got, (lists, K).
-
-    A member's share of a prefix is the relevance received so far (lists, members, K) over that of their own best
-    list of that length (members, K). A prefix that gives nobody anything counts 0.
-    """
-    ideal = best.cumsum(axis=1)[None]
-    totals = received.cumsum(axis=2)
-    shares = np.divide(totals, ideal, out=np.zeros_like(totals), where=ideal > 0)
-    highest = shares.max(axis=1)
-    ratio: Column = np.divide(shares.min(axis=1), highest, out=np.zeros_like(highest), where=highest > 0)
-    return ratio

@@ -67,3 +67,15 @@ def test_a_model_against_itself_is_no_difference() -> None:
 
     assert not gap.clear
     assert (gap.mean, gap.low, gap.high) == (0.0, 0.0, 0.0)
+
+
+def test_t_is_that_of_the_paired_test_and_missing_where_nothing_varies() -> None:
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.random(30), rng.random(30)
+    theory = stats.ttest_rel(ours, theirs)
+
+    gap = differences({"ndcg@10": ours}, {"ndcg@10": theirs}, seed=0)["ndcg@10"]
+    steady = differences({"ndcg@10": ours + 0.1}, {"ndcg@10": ours}, seed=0)["ndcg@10"]
+
+    assert (gap.t, gap.p) == (pytest.approx(theory.statistic), pytest.approx(theory.pvalue))
+    assert (steady.t, steady.p) == (None, None)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +22,7 @@ def run(prepared: Path, models: Path, out: Path, *options: str) -> int:
 
 @pytest.fixture(scope="module")
 def evaluation(prepared: Path, models: Path) -> Evaluation:
-    return evaluate(Plan(data=prepared, models=models, n_groups=(4, 8), group_size=2, cutoffs=(2, 5)))
+    return evaluate(Plan(data=prepared, models=models, n_groups=(4, 8), group_sizes=(2,), cutoffs=(2, 5)))
 
 
 def users(evaluation: Evaluation, model: str, protocol: str, metric: str) -> float:
@@ -90,13 +91,13 @@ def test_a_pair_of_both_earlier_splits_is_known_once(models: Path, tmp_path: Pat
     write_world(world)  # u00 heard t02 in train and again in validation
     write_split(world, "test", [("u00", "t02", 1.0), ("u00", "t01", 1.0)])
 
-    data = evaluate(Plan(data=world, models=models, n_groups=(1,), group_size=1, names=("basic",))).results.data
+    data = evaluate(Plan(data=world, models=models, n_groups=(1,), group_sizes=(1,), names=("basic",))).results.data
 
     assert (data.split, data.relevant, data.new) == ("test", 2, 1)
 
 
 def test_the_same_seed_gives_the_same_figures(evaluation: Evaluation, prepared: Path, models: Path) -> None:
-    again = evaluate(Plan(data=prepared, models=models, n_groups=(4, 8), group_size=2, cutoffs=(2, 5))).results
+    again = evaluate(Plan(data=prepared, models=models, n_groups=(4, 8), group_sizes=(2,), cutoffs=(2, 5))).results
 
     assert again.users == evaluation.results.users
     assert again.groups == evaluation.results.groups
@@ -137,8 +138,8 @@ def test_given_groups_may_hold_strangers_and_people_with_nothing_relevant(
     results = Results.model_validate_json((out / "results.json").read_text())
     assert results.population.nothing_relevant == 1
     assert results.population.unknown == {"seer": 1}
-    assert results.group_info.strangers == {"seer": 2}
-    assert results.group_info.nothing_relevant == 2  # u01 only skipped, u05 is not in the split
+    assert results.cohorts[0].strangers == {"seer": 2}
+    assert results.cohorts[0].nothing_relevant == 2  # u01 only skipped, u05 is not in the split
     assert results.data.split == "test"
     assert "unknown to seer" in capsys.readouterr().out
 
@@ -148,25 +149,21 @@ def test_a_model_of_other_data_is_judged_with_a_warning(models: Path, tmp_path: 
     write_world(world)
     write_split(world, "train", [("u00", "t01", 1.0)])
 
-    warnings = evaluate(Plan(data=world, models=models, n_groups=(2,), group_size=2, names=("seer",))).results.warnings
+    plan = Plan(data=world, models=models, n_groups=(2,), group_sizes=(2,), names=("seer",))
 
-    assert "seer: trained on other data" in warnings[0]
+    assert "seer: trained on other data" in evaluate(plan).results.warnings[0]
 
 
 def test_groups_that_share_their_listeners_come_with_a_warning(prepared: Path, models: Path) -> None:
-    few, many = (
-        evaluate(
-            Plan(data=prepared, models=models, n_groups=(n,), group_size=3, names=("basic",), strategies=("average",))
-        )
-        for n in (2, 20)
-    )
+    plan = Plan(data=prepared, models=models, group_sizes=(3,), names=("basic",), strategies=("average",))
+    few, many = (evaluate(replace(plan, n_groups=(n,))) for n in (2, 20))
 
     assert not any("share" in warning for warning in few.results.warnings)
     assert "20 groups share 12 listeners" in " ".join(many.results.warnings)
 
 
 def test_listeners_are_drawn_where_there_are_more_than_asked_for(prepared: Path, models: Path) -> None:
-    plan = Plan(data=prepared, models=models, n_groups=(2,), group_size=2, max_users=5, strategies=("average",))
+    plan = Plan(data=prepared, models=models, n_groups=(2,), group_sizes=(2,), max_users=5, strategies=("average",))
 
     results = evaluate(plan).results
 

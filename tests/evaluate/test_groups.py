@@ -1,111 +1,91 @@
-"""Playlists for groups, judged by hand."""
+"""Who listens together: drawn by taste, or read from a file."""
 
 import json
-from math import log2
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 import pytest
-from scipy.sparse import csr_array
 
-from service.core.artifacts import ArtifactStore
 from service.core.errors import DataError
-from service.core.ids import IdIndex
-from service.core.recommenders import recommender_of
-from training.data import Pairs
-from training.groups import Group, GroupTruth, draw_groups, judge_groups, prefix_min_max, read_groups
-from training.metrics import Shelf, Truth, coverage
+from training.groups import GROUP_TYPES, Group, Listeners, draw_groups, read_groups
 
-PEOPLE = IdIndex(["u00", "u01", "stranger"])
+ROCK, JAZZ = ["r1", "r2", "r3"], ["j1", "j2", "j3"]
 
 
-def truth_of(groups: list[Group], likes: dict[str, list[int]], excluded: csr_array | None = None) -> GroupTruth:
-    pairs = [(user_id, row) for user_id, rows in likes.items() for row in rows]
-    held_out = Pairs(
-        PEOPLE.rows([user_id for user_id, _ in pairs]),
-        np.array([row for _, row in pairs], dtype=np.int64),
-        np.ones(len(pairs), dtype=np.float32),
-    )
-    return GroupTruth(groups, PEOPLE, Truth.of(held_out, (len(PEOPLE), 20), excluded))
+def listeners(heard: dict[str, list[str]]) -> Listeners:
+    """Listeners with a score of 1 for what they heard."""
+    pairs = [(user_id, track_id, 1.0) for user_id, tracks in heard.items() for track_id in tracks]
+    return Listeners.of(list(heard), pd.DataFrame(pairs, columns=["user_id", "track_id", "score"]))
 
 
-def figures_of(models: Path, truth: GroupTruth, rows: list[int], cutoffs: tuple[int, ...] = (4,)) -> dict[str, float]:
-    model = recommender_of(ArtifactStore(models).load("seer"))
-    lists = np.full((1, 1, max(cutoffs)), -1)
-    lists[0, 0, : len(rows)] = rows
-    return {name: float(column[0, 0]) for name, column in judge_groups(model, truth, lists, cutoffs).items()}
+def two_camps() -> Listeners:
+    """Ten who hear rock and ten who hear jazz, each camp of one mind."""
+    return listeners({f"rock{n}": ROCK for n in range(10)} | {f"jazz{n}": JAZZ for n in range(10)})
 
 
-def test_a_list_of_four_judged_by_hand(models: Path) -> None:
-    group = Group(group_id="g", user_ids=("u00", "u01"))
-    truth = truth_of([group], {"u00": [0, 2], "u01": [1]})
-
-    figures = figures_of(models, truth, [4, 0, 2, 6])
-
-    assert figures["precision@4"] == 2 / 4  # 0 and 2
-    first = (1 / log2(3) + 1 / log2(4)) / (1 + 1 / log2(3))  # hits at places 2 and 3 of 2
-    assert figures["ndcg@4"] == pytest.approx((first + 0) / 2)
-    assert figures["min_ndcg@4"] == 0
-    assert figures["zero_recall@4"] == 1 / 2
-    assert figures["dfh@4"] == pytest.approx((1 / log2(3) + 0) / 2)
-    assert figures["prefix_min_max@4"] == 0  # nothing but even tracks: u01, who likes odd ones, gets nothing
+def camps(group: Group) -> set[str]:
+    return {user_id[:4] for user_id in group.user_ids}
 
 
-def test_precision_is_over_the_number_recommended(models: Path) -> None:
-    truth = truth_of([Group(group_id="g", user_ids=("u00",))], {"u00": [0]})
+def test_members_of_a_similar_group_come_from_one_camp() -> None:
+    groups = draw_groups(two_camps(), "similar", size=4, number=30, seed=0)
 
-    assert figures_of(models, truth, [0, 2], cutoffs=(10,))["precision@10"] == 1 / 2
-
-
-def test_a_stranger_is_asked_what_they_like_and_weighs_in(models: Path) -> None:
-    truth = truth_of([Group(group_id="g", user_ids=("u00", "stranger"))], {"stranger": [7]})
-
-    figures = figures_of(models, truth, [0, 7])
-
-    assert figures["precision@4"] == 1 / 2
-    assert figures["zero_recall@4"] == 0  # u00 has nothing relevant and is not counted
+    assert all(len(camps(group)) == 1 for group in groups)
+    assert {camp for group in groups for camp in camps(group)} == {"rock", "jazz"}
 
 
-def test_a_group_with_nothing_relevant_has_precision_0_and_no_other_figure(models: Path) -> None:
-    figures = figures_of(models, truth_of([Group(group_id="g", user_ids=("u00",))], {}), [0, 2])
-
-    assert figures["precision@4"] == 0
-    assert np.isnan(figures["ndcg@4"])
+def test_members_of_a_divergent_group_come_from_both_camps_and_a_third_repeats_one() -> None:
+    assert all(camps(g) == {"rock", "jazz"} for g in draw_groups(two_camps(), "divergent", size=2, number=30, seed=0))
 
 
-def test_what_one_member_heard_before_nobody_is_asked_for(models: Path) -> None:
-    heard = csr_array(([True], ([0], [1])), shape=(3, 20))
-    group = Group(group_id="g", user_ids=("u00", "u01"))
+def test_a_group_is_as_alike_as_the_mean_cosine_of_its_pairs() -> None:
+    people = listeners({"ann": ["a", "b"], "bob": ["a", "c"], "eve": ["d"], "new": []})
+    together = [Group(group_id="g", user_ids=("ann", "bob", "eve"))]
 
-    truth = truth_of([group], {"u01": [1, 3]}, heard)
-
-    assert truth.excluded(group).tolist() == [1]
-    assert figures_of(models, truth, [3])["ndcg@4"] == 1
+    assert people.likeness(together) == pytest.approx((1 / 2 + 0 + 0) / 3)  # ann and bob share one track of two
+    assert people.likeness([Group(group_id="g", user_ids=("ann", "stranger"))]) is None
 
 
-def test_taking_turns_is_even_only_after_every_turn() -> None:
-    received = np.array([[[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]]])
-    best = np.ones((2, 4))
+def test_skipped_tracks_are_no_taste() -> None:
+    pairs = pd.DataFrame({"user_id": ["ann", "bob", "bob"], "track_id": ["a", "a", "b"], "score": [1.0, 0.0, 1.0]})
 
-    assert prefix_min_max(received, best).tolist() == [[0, 1, 0.5, 1]]
+    people = Listeners.of(["ann", "bob"], pairs)
+
+    assert people.likeness([Group(group_id="g", user_ids=("ann", "bob"))]) == 0
 
 
-def test_a_list_that_gives_nobody_anything_is_not_even() -> None:
-    assert prefix_min_max(np.zeros((1, 2, 3)), np.ones((2, 3))).tolist() == [[0, 0, 0]]
+def test_the_next_member_is_the_one_whose_lowest_cosine_to_the_others_is_highest() -> None:
+    """Written out: from every possible start, the greedy choice among all others."""
+    heard = {"a": ["1", "2", "3"], "b": ["1", "2"], "c": ["3", "4"], "d": ["5"], "e": ["1", "5"]}
+    people = listeners(heard)
+
+    def cosine(x: str, y: str) -> float:
+        return len({*heard[x]} & {*heard[y]}) / (len(heard[x]) * len(heard[y])) ** 0.5
+
+    for group_type, sign in (("similar", 1), ("divergent", -1)):
+        for group in draw_groups(people, group_type, size=3, number=20, seed=1):
+            first, second, third = group.user_ids
+            outlook = {
+                u: min(sign * cosine(u, first), sign * cosine(u, second)) for u in heard if u not in (first, second)
+            }
+            assert sign * cosine(first, second) == pytest.approx(
+                max(sign * cosine(first, u) for u in heard if u != first)
+            )
+            assert outlook[third] == pytest.approx(max(outlook.values()))
 
 
 def test_ten_groups_are_the_first_of_a_hundred_and_nobody_is_twice_in_one() -> None:
-    users = [f"u{n}" for n in range(9)]
+    people = listeners({f"u{n}": ["a"] for n in range(9)})
 
-    groups = draw_groups(users, 100, 5, seed=4)
-
-    assert draw_groups(users, 10, 5, seed=4) == groups[:10]
-    assert all(len(set(group.user_ids)) == 5 for group in groups)
+    for group_type in GROUP_TYPES:
+        groups = draw_groups(people, group_type, size=5, number=100, seed=4)
+        assert draw_groups(people, group_type, size=5, number=10, seed=4) == groups[:10]
+        assert all(len(set(group.user_ids)) == 5 for group in groups)
 
 
 def test_too_few_users_for_a_group_is_an_error_that_says_so() -> None:
     with pytest.raises(DataError, match="a group of 5 needs 5 users to judge by, there are 2"):
-        draw_groups(["u1", "u2"], 1, 5, seed=0)
+        draw_groups(listeners({"u1": ["a"], "u2": ["b"]}), "random", size=5, number=1, seed=0)
 
 
 @pytest.mark.parametrize("line", ['{"group_id": "g"}', '{"group_id": "g", "user_ids": []}', "[1]", "{", '"x"'])
@@ -121,18 +101,3 @@ def test_integer_ids_in_a_file_of_groups_become_text(tmp_path: Path) -> None:
     (tmp_path / "g.jsonl").write_bytes('\ufeff{"group_id": 7, "user_ids": [101, "a\u2028b"]}\n'.encode())
 
     assert read_groups(tmp_path / "g.jsonl") == [Group(group_id="7", user_ids=("101", "a\u2028b"))]
-
-
-def test_novelty_popularity_and_artists_of_a_list() -> None:
-    shelf = Shelf(listeners=np.array([8, 1, 0]), users=8, artists=np.array([5, 5, -1]))
-
-    figures = shelf.judge(np.array([[0, 1], [0, -1], [-1, -1]]), (2,))
-
-    assert figures["novelty@2"].tolist()[:2] == [1.5, 0]  # everybody knows 0: 0 bits; one of eight knows 1: 3 bits
-    assert figures["popularity@2"].tolist()[:2] == [4.5, 8]
-    assert figures["artists@2"].tolist()[:2] == [1, 1]
-    assert all(np.isnan(column[2]) for column in figures.values())  # an empty list is not a list without artists
-
-
-def test_coverage_counts_each_track_once() -> None:
-    assert coverage(np.array([[0, 1], [1, -1]]), tracks=4) == 0.5

@@ -19,6 +19,7 @@ from training.commands.arguments import not_negative, positive
 from training.evaluate import Evaluation, Plan, evaluate
 from training.evaluate.held_out import EARLIER, Protocol
 from training.evaluate.results import Results
+from training.groups import GROUP_TYPES
 from training.metrics import CUTOFFS
 from training.report import left_out, write_report
 from training.report.figures import PROTOCOL_TITLES, middle_cutoff
@@ -43,7 +44,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--n-groups", type=positive, nargs="+", default=[10, 100], metavar="N", help="a table for each; default 10 100"
     )
-    parser.add_argument("--group-size", type=positive, default=5, metavar="N", help="default 5")
+    parser.add_argument(
+        "--group-size",
+        type=positive,
+        nargs="+",
+        default=[5],
+        metavar="N",
+        help="members; groups of every size are drawn; default 5",
+    )
+    parser.add_argument(
+        "--group-type", nargs="+", choices=GROUP_TYPES, default=["random"], metavar="TYPE",
+        help="random, similar, divergent (by what members heard in training), each in every size; default random",
+    )  # fmt: skip
+    parser.add_argument(
+        "--baseline", nargs="+", default=[], metavar="NAME",
+        help="compare every playlist with these: a STRATEGY of the same model, or MODEL/STRATEGY; default average, and "
+        "basic as it is served",
+    )  # fmt: skip
     parser.add_argument("--k", type=positive, nargs="+", default=list(CUTOFFS), metavar="K", help="default 5 10 30")
     parser.add_argument(
         "--max-users", type=not_negative, default=10_000, metavar="N",
@@ -67,7 +84,9 @@ def run(args: argparse.Namespace) -> int:
         strategies=tuple(args.strategy),
         split=args.split,
         n_groups=tuple(args.n_groups),
-        group_size=args.group_size,
+        group_types=tuple(args.group_type),
+        group_sizes=tuple(args.group_size),
+        baselines=tuple(args.baseline),
         groups=args.groups,
         cutoffs=tuple(sorted(set(args.k))),
         max_users=args.max_users or None,
@@ -107,22 +126,22 @@ def show(results: Results, console: Console) -> None:
     for line in [*left_out(results), *results.warnings]:
         console.print(line, style="yellow", markup=False)
     for protocol in PROTOCOL_TITLES:
-        console.print(_group_table(results, max(results.group_info.groups), protocol))
+        console.print(_group_table(results, protocol))
     for protocol in PROTOCOL_TITLES:
         console.print(_user_table(results, protocol))
 
 
-def _group_table(results: Results, number: int, protocol: Protocol) -> Table:
-    info = results.group_info
+def _group_table(results: Results, protocol: Protocol) -> Table:
+    cohort, number = results.group_tables[0]
     table = Table(
-        title=f"{number} groups of {', '.join(info.members)} ({info.source}), {PROTOCOL_TITLES[protocol]}: mean ± sd",
+        title=f"{cohort.capitalize()} ({number}), {PROTOCOL_TITLES[protocol]}: mean ± sd",
         title_justify="left",
         box=SIMPLE_HEAD,
     )
     names = [f"precision@{k}" for k in results.cutoffs]
     _add_columns(table, ["model", "strategy"], names)
-    for row in results.groups:
-        if (row.groups, row.protocol) == (number, protocol):
+    for row in results.main_groups:
+        if row.protocol == protocol:
             cells = [_cell(row.metrics.get(name), lambda e: f"{e.mean:.3f} ± {e.sd:.3f}") for name in names]
             table.add_row(row.model, row.strategy, *cells, style="bold" if row.default else "")
     return table

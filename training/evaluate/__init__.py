@@ -12,18 +12,13 @@ from service.core.errors import ConfigurationError, DataError
 from service.core.strategies import STRATEGIES
 from training.bootstrap import CONFIDENCE, RESAMPLES
 from training.data import Split
+from training.evaluate.cohorts import Cohort, describe, drawn_cohorts, given_cohort, selections
 from training.evaluate.held_out import HeldOut
 from training.evaluate.listeners import UserTable, compare_users, draw_users, judge_users
-from training.evaluate.playlists import (
-    GroupTable,
-    choose_groups,
-    compare_playlists,
-    describe_groups,
-    judge_playlists,
-)
+from training.evaluate.playlists import GroupTable, check_baselines, compare_playlists, judge_playlists
 from training.evaluate.results import DataInfo, ModelInfo, Population, Results
 from training.evaluate.subject import Subject
-from training.groups import Group
+from training.groups import Group, GroupType, Listeners
 from training.metrics import CUTOFFS
 
 INTERVAL: Final = f"{CONFIDENCE:.0%} percentile bootstrap of the mean, {RESAMPLES} resamples"
@@ -47,10 +42,14 @@ class Plan:
     split: Split | None = None
     """None: test unless it is empty."""
     n_groups: tuple[int, ...] = (10, 100)
-    """Groups in each table; fewer are the first of more. Only for random groups."""
-    group_size: int = 5
+    """Groups in each table; fewer are the first of more. Only for groups that are drawn."""
+    group_types: tuple[GroupType, ...] = ("random",)
+    group_sizes: tuple[int, ...] = (5,)
+    """Every type is drawn in every size."""
     groups: Path | None = None
-    """Given groups in place of random ones."""
+    """Given groups in place of drawn ones."""
+    baselines: tuple[str, ...] = ()
+    """What playlists are compared with, as `compare_playlists` reads it."""
     cutoffs: tuple[int, ...] = CUTOFFS
     max_users: int | None = 10_000
     """More listeners than this are not judged one by one but by so many of them; None: all."""
@@ -78,14 +77,16 @@ def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
     held_out = HeldOut.load(plan.data, plan.split)
     say("loading the models")
     subjects = _subjects(plan)
+    check_baselines(plan.baselines, subjects, plan.strategies)
     population, users = draw_users(held_out, subjects, plan.max_users, plan.seed)
     if not users:
         raise DataError(_nobody(held_out, population))
     say(f"ranking all tracks for {len(users)} listeners")
     user_tables = judge_users(held_out, subjects, users, plan.cutoffs)
-    everybody = draw_users(held_out, subjects, None, plan.seed)[1]
-    groups = choose_groups(everybody, plan.groups, max(plan.n_groups), plan.group_size, plan.seed)
-    numbers = sorted(set(plan.n_groups)) if plan.groups is None else [len(groups)]
+    cohorts = _cohorts(plan, held_out, subjects)
+    groups = [group for cohort in cohorts for group in cohort.groups]
+    chosen = selections(cohorts, plan.n_groups if plan.groups is None else [len(groups)])
+    largest = chosen[-len(selections(cohorts, [1])) :]
     say(f"making playlists for {len(groups)} groups")
     group_tables = judge_playlists(held_out, subjects, plan.strategies, groups, plan.cutoffs, plan.seed)
     say("drawing resamples")
@@ -100,11 +101,12 @@ def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
         models=models,
         population=population,
         users=[table.row(plan.cutoffs, plan.seed) for table in user_tables],
-        group_info=describe_groups(
-            held_out, subjects, groups, numbers, "drawn at random" if plan.groups is None else str(plan.groups)
-        ),
-        groups=[table.row(number, plan.cutoffs, plan.seed) for number in numbers for table in group_tables],
-        comparisons=[*compare_users(user_tables, plan.seed), *compare_playlists(group_tables, plan.seed)],
+        cohorts=[describe(held_out, subjects, cohort) for cohort in cohorts],
+        groups=[table.row(selection, plan.cutoffs, plan.seed) for selection in chosen for table in group_tables],
+        comparisons=[
+            *compare_users(user_tables, plan.seed),
+            *compare_playlists(group_tables, largest, plan.baselines, plan.seed),
+        ],
         warnings=_warnings(held_out, models, groups),
         seconds=perf_counter() - started,
     )
@@ -121,6 +123,14 @@ def _subjects(plan: Plan) -> list[Subject]:
     if not names:
         raise DataError(f"{plan.models} holds no model; make one with `python -m training train`")
     return [Subject.of(store.load(name)) for name in names]
+
+
+def _cohorts(plan: Plan, held_out: HeldOut, subjects: Sequence[Subject]) -> list[Cohort]:
+    """Return the groups of the plan: those given, or drawn from all listeners who can be judged."""
+    if plan.groups is not None:
+        return [given_cohort(plan.groups)]
+    listeners = Listeners.of(draw_users(held_out, subjects, None, plan.seed)[1], held_out.train)
+    return drawn_cohorts(listeners, plan.group_types, plan.group_sizes, max(plan.n_groups), plan.seed)
 
 
 def _nobody(held_out: HeldOut, population: Population) -> str:

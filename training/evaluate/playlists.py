@@ -1,26 +1,27 @@
 """What playlists for groups are worth."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from service.core.errors import ConfigurationError
 from service.core.ids import UNKNOWN, IdIndex
 from training.bootstrap import differences, estimates
+from training.evaluate.cohorts import Selection
+from training.evaluate.group_metrics import GroupTruth, judge_groups, recommend
 from training.evaluate.held_out import PROTOCOLS, HeldOut, Protocol
 from training.evaluate.listeners import CONTROL
-from training.evaluate.results import Comparison, GroupInfo, GroupRow
+from training.evaluate.results import Comparison, GroupRow
 from training.evaluate.subject import Subject
-from training.groups import Group, GroupTruth, draw_groups, judge_groups, read_groups, recommend
+from training.groups import Group
 from training.metrics import Column, coverage
 
 REFERENCE: Final = "average"
-"""The strategy that the others of the same model are compared with."""
+"""The strategy that the others of the same model are compared with unless somebody chooses a baseline."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,17 +36,33 @@ class GroupTable:
     lists: NDArray[np.int64]
     """(groups, K) what was recommended."""
 
-    def row(self, groups: int, cutoffs: Sequence[int], seed: int) -> GroupRow:
-        """Return the row of results of the first groups."""
+    @property
+    def name(self) -> str:
+        """Return what `--baseline` calls it."""
+        return f"{self.subject.name}/{self.strategy}"
+
+    @property
+    def as_served(self) -> bool:
+        """Return whether this is the strategy that the model is served with unless somebody asks for another."""
+        return self.strategy == self.subject.model.default_strategy
+
+    def figures_of(self, selection: Selection) -> dict[str, Column]:
+        """Return the figures of some groups."""
+        return {name: column[selection.places] for name, column in self.figures.items()}
+
+    def row(self, selection: Selection, cutoffs: Sequence[int], seed: int) -> GroupRow:
+        """Return the row of results of some groups."""
         tracks = len(self.subject.model.tracks)
+        lists = self.lists[selection.places]
         return GroupRow(
             model=self.subject.name,
             strategy=self.strategy,
-            default=self.strategy == self.subject.model.default_strategy,
+            default=self.as_served,
             protocol=self.protocol,
-            groups=groups,
-            metrics=estimates({name: column[:groups] for name, column in self.figures.items()}, seed),
-            coverage={f"coverage@{k}": coverage(self.lists[:groups, :k], tracks) for k in cutoffs},
+            cohort=selection.cohort,
+            groups=len(selection.places),
+            metrics=estimates(self.figures_of(selection), seed),
+            coverage={f"coverage@{k}": coverage(lists[:, :k], tracks) for k in cutoffs},
         )
 
     def frame(self) -> pd.DataFrame:
@@ -55,11 +72,11 @@ class GroupTable:
         user_ids = [" ".join(group.user_ids) for group in self.groups]
         return pd.DataFrame({"group_id": group_ids, "user_ids": user_ids, **labels, **self.figures})
 
-    def rankings(self) -> list[dict[str, object]]:
-        """Return what was recommended, one object a group."""
+    def rankings(self) -> Iterator[dict[str, object]]:
+        """Yield what was recommended, one object a group."""
         ids = self.subject.model.tracks.ids
-        return [
-            {
+        for group, ranked in zip(self.groups, self.lists.tolist(), strict=True):
+            yield {
                 "group_id": group.group_id,
                 "user_ids": list(group.user_ids),
                 "model": self.subject.name,
@@ -67,28 +84,12 @@ class GroupTable:
                 "protocol": self.protocol,
                 "track_ids": [ids[row] for row in ranked if row != UNKNOWN],
             }
-            for group, ranked in zip(self.groups, self.lists.tolist(), strict=True)
-        ]
 
 
-def choose_groups(user_ids: Sequence[str], file: Path | None, number: int, size: int, seed: int) -> list[Group]:
-    """Return the groups of a file, or groups drawn from users."""
-    return draw_groups(user_ids, number, size, seed) if file is None else read_groups(file)
-
-
-def describe_groups(
-    held_out: HeldOut, subjects: Sequence[Subject], groups: Sequence[Group], numbers: Sequence[int], source: str
-) -> GroupInfo:
-    """Return who is in the groups, and how many members cannot be served or judged."""
-    relevant = held_out.users("all")
-    members = [user_id for group in groups for user_id in group.user_ids]
-    return GroupInfo(
-        source=source,
-        groups=list(numbers),
-        members={str(size): n for size, n in sorted(Counter(len(group.user_ids) for group in groups).items())},
-        strangers={s.name: sum(user_id not in s.model.users for user_id in members) for s in subjects},
-        nothing_relevant=sum(user_id not in relevant for user_id in members),
-    )
+def truth_of(held_out: HeldOut, subject: Subject, groups: Sequence[Group], protocol: Protocol) -> GroupTruth:
+    """Return what the members of groups liked later, in rows of a model."""
+    people = IdIndex(sorted({user_id for group in groups for user_id in group.user_ids}))
+    return GroupTruth(groups, people, held_out.truth(people, subject.model.tracks, protocol))
 
 
 def judge_playlists(
@@ -98,21 +99,14 @@ def judge_playlists(
     groups: Sequence[Group],
     cutoffs: Sequence[int],
     seed: int,
+    protocols: Sequence[Protocol] = PROTOCOLS,
 ) -> list[GroupTable]:
     """Return a table for every model, strategy and protocol, all over the same groups."""
-    people = IdIndex(sorted({user_id for group in groups for user_id in group.user_ids}))
     return [
         table
-        for protocol in PROTOCOLS
+        for protocol in protocols
         for subject in subjects
-        for table in _judge(
-            subject,
-            strategies,
-            protocol,
-            GroupTruth(groups, people, held_out.truth(people, subject.model.tracks, protocol)),
-            cutoffs,
-            seed,
-        )
+        for table in _judge(subject, strategies, protocol, truth_of(held_out, subject, groups, protocol), cutoffs, seed)
     ]
 
 
@@ -141,23 +135,45 @@ def _judge(
     ]
 
 
-def compare_playlists(tables: Sequence[GroupTable], seed: int) -> list[Comparison]:
-    """Return each table against the control as it is served, and against `REFERENCE` of the same model."""
+def check_baselines(baselines: Sequence[str], subjects: Sequence[Subject], strategies: Sequence[str]) -> None:
+    """Raise ConfigurationError for a baseline that is not evaluated."""
+    tables = [f"{subject.name}/{strategy}" for subject in subjects for strategy in strategies]
+    for baseline in baselines:
+        if baseline not in strategies and baseline not in tables:
+            raise ConfigurationError(
+                f"the baseline {baseline!r} is not evaluated; it is a STRATEGY or MODEL/STRATEGY of "
+                f"{[subject.name for subject in subjects]} and {list(strategies)}"
+            )
+
+
+def compare_playlists(
+    tables: Sequence[GroupTable], chosen: Sequence[Selection], baselines: Sequence[str], seed: int
+) -> list[Comparison]:
+    """Return each table against its baselines over the same groups.
+
+    A baseline is a strategy, of the same model, or MODEL/STRATEGY. Without any it is `REFERENCE`, and the control as it
+    is served.
+    """
     return [
         Comparison(
             of="groups",
             protocol=first.protocol,
-            first=f"{first.subject.name} {first.strategy}",
-            second=f"{second.subject.name} {second.strategy}",
-            differences=differences(first.figures, second.figures, seed),
+            cohort=selection.cohort,
+            first=first.name,
+            second=second.name,
+            differences=differences(first.figures_of(selection), second.figures_of(selection), seed),
         )
+        for selection in chosen
         for first in tables
         for second in tables
-        if first is not second and first.protocol == second.protocol and _is_reference(second, first)
+        if first is not second and first.protocol == second.protocol and _is_baseline(second, first, baselines)
     ]
 
 
-def _is_reference(table: GroupTable, other: GroupTable) -> bool:
-    if table.subject is other.subject:
+def _is_baseline(table: GroupTable, other: GroupTable, baselines: Sequence[str]) -> bool:
+    same_model = table.subject is other.subject
+    if baselines:
+        return table.name in baselines or (same_model and table.strategy in baselines)
+    if same_model:
         return table.strategy == REFERENCE
-    return table.subject.name == CONTROL and table.strategy == table.subject.model.default_strategy
+    return table.subject.name == CONTROL and table.as_served

@@ -80,6 +80,8 @@ class GroupRow(_Record):
     default: bool
     """Whether this is the strategy that the model is served with unless somebody asks for another."""
     protocol: Protocol
+    cohort: str
+    """The name of a cohort, or "all groups" for several taken together."""
     groups: int
     metrics: dict[str, Estimate]
     coverage: dict[str, float]
@@ -91,20 +93,23 @@ class Comparison(_Record):
     of: str
     """users or groups."""
     protocol: Protocol
+    cohort: str | None = None
+    """Of groups: which of them."""
     first: str
     second: str
     differences: dict[str, Difference]
 
 
-class GroupInfo(_Record):
-    """Which groups were judged."""
+class CohortInfo(_Record):
+    """Groups of one make that were judged."""
 
-    source: str
-    """"drawn at random" or the file."""
-    groups: list[int]
-    """How many, for each table; fewer are the first of more."""
+    name: str
+    """As "similar groups of 4", or where they were read from."""
+    groups: int
     members: dict[str, int]
     """How many groups have so many members, as {"5": 100}."""
+    likeness: float | None
+    """Mean cosine of what two members of a group heard in training; None where nobody has company."""
     strangers: dict[str, int]
     """For each model, members it has never seen: they have no say in the list and are still asked what they like."""
     nothing_relevant: int
@@ -114,7 +119,7 @@ class GroupInfo(_Record):
 class Results(_Record):
     """One evaluation."""
 
-    format: int = 1
+    format: int = 2
     created_at: datetime
     command: str
     seed: int
@@ -124,8 +129,18 @@ class Results(_Record):
     models: list[ModelInfo]
     population: Population
     users: list[UserRow]
-    group_info: GroupInfo
+    cohorts: list[CohortInfo]
     groups: list[GroupRow]
     comparisons: list[Comparison]
     warnings: list[str]
     seconds: float
+
+    @property
+    def group_tables(self) -> list[tuple[str, int]]:
+        """Return cohort and number of groups of every table of group rows, largest first."""
+        return sorted({(row.cohort, row.groups): None for row in self.groups}, key=lambda table: -table[1])
+
+    @property
+    def main_groups(self) -> list[GroupRow]:
+        """Return the rows of the largest table: of all cohorts together where there are several."""
+        return [row for row in self.groups if (row.cohort, row.groups) == self.group_tables[0]]

@@ -8,10 +8,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from training.bootstrap import Difference
 from training.evaluate import Evaluation
+from training.evaluate.group_metrics import GROUP_METRICS
 from training.evaluate.held_out import Protocol
 from training.evaluate.listeners import CONTROL
 from training.evaluate.results import GroupRow, Results
-from training.groups import GROUP_METRICS
 from training.metrics import RANK_METRICS
 from training.report.figures import PROTOCOL_TITLES, TRACKS_SHOWN, USERS_SHOWN, Picture, middle_cutoff, pictures
 
@@ -99,14 +99,17 @@ def image(picture: bytes) -> str:
 
 def left_out(results: Results) -> list[str]:
     """Return in words who could not be judged or served."""
-    population, groups = results.population, results.group_info
+    population, cohorts = results.population, results.cohorts
+    strangers = {model.name: sum(cohort.strangers[model.name] for cohort in cohorts) for model in results.models}
     counts = {
         "listeners with nothing relevant, left out": population.nothing_relevant,
         f"listeners who know all of it already, counted only where {PROTOCOL_TITLES['all']}": population.nothing_new,
         **{f"listeners unknown to {name}, left out for all models": n for name, n in population.unknown.items()},
         "listeners not drawn": population.known - population.drawn,
-        **{f"group members unknown to {name}, without a say in its lists": n for name, n in groups.strangers.items()},
-        "group members with nothing relevant, counted in group precision only": groups.nothing_relevant,
+        **{f"group members unknown to {name}, without a say in its lists": n for name, n in strangers.items()},
+        "group members with nothing relevant, counted in group precision only": sum(
+            c.nothing_relevant for c in cohorts
+        ),
     }
     return [f"{n:,} {what}" for what, n in counts.items() if n]
 
@@ -142,11 +145,11 @@ def _about_listeners(results: Results) -> list[str]:
 
 def _about_groups(results: Results) -> list[str]:
     """Return what each model gives to groups as it is served, beside the control where it is there."""
-    k, most = middle_cutoff(results), max(results.group_info.groups)
+    k = middle_cutoff(results)
     name = f"precision@{k}"
     # Where nobody hears a track twice, as in playlists, tracks that are known already can never be right.
     protocol: Protocol = "new" if results.data.new == results.data.relevant else "all"
-    rows = [row for row in results.groups if (row.default, row.protocol, row.groups) == (True, protocol, most)]
+    rows = [row for row in results.main_groups if row.default and row.protocol == protocol]
     control = next((row for row in rows if row.model == CONTROL), None)
     sentences = []
     for row in sorted(rows, key=lambda row: -row.metrics[name].mean):
@@ -170,7 +173,7 @@ def _about_groups(results: Results) -> list[str]:
 
 def _title(row: GroupRow) -> str:
     """Return what comparisons call a row."""
-    return f"{row.model} {row.strategy}"
+    return f"{row.model}/{row.strategy}"
 
 
 def _difference(results: Results, of: str, protocol: Protocol, first: str, second: str, name: str) -> Difference | None:

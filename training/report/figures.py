@@ -182,8 +182,7 @@ def draw_listeners(theme: Theme, results: Results) -> Figure:
 
 
 def _group_rows(results: Results, protocol: Protocol) -> list[GroupRow]:
-    number = max(results.group_info.groups)
-    return [row for row in results.groups if row.protocol == protocol and row.groups == number]
+    return [row for row in results.main_groups if row.protocol == protocol]
 
 
 def _models(results: Results) -> list[str]:

@@ -1,0 +1,132 @@
+"""Group strategies on ml-1m: groups of 2, 4 and 8, random, similar and divergent, nine cells in all.
+
+    TUTTI_DATA=... python -m benchmarks.group_strategies
+
+Relevant is what each member turned out to hear; nobody gets what any member heard before; lists of 20. Groups are drawn
+anew for every seed. Means are over all groups, `t` is that of the paired test of nDCG against `fair_share` over the
+same groups: positive where fair_share is better. `--judge validation` learns from the train file alone and judges by
+the valid file: choose with it, and never with the test file.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.public_split import FILES, write_split
+from service.core.artifacts import ArtifactStore
+from service.core.strategies import STRATEGIES
+from training.__main__ import main as run_command
+from training.bootstrap import Difference, Estimate, differences, estimates
+from training.evaluate.cohorts import ALL, Selection, drawn_cohorts, selections
+from training.evaluate.held_out import HeldOut, known_to_all
+from training.evaluate.playlists import GroupTable, judge_playlists
+from training.evaluate.subject import Subject
+from training.groups import GROUP_TYPES, Listeners
+
+RESULTS: Final = Path(__file__).parent / "results" / "groups.json"
+SIZES: Final = (2, 4, 8)
+K: Final = 20
+OURS: Final = "fair_share"
+METRICS: Final = {"ndcg": "nDCG", "min_ndcg": "worst member", "zero_recall": "zRec", "prefix_min_max": "min/max"}
+
+
+def trained(data: Path, model: str) -> Subject:
+    """Return a model trained with its default parameters, kept beside the data."""
+    store = ArtifactStore(data / "models")
+    if model not in store.names():
+        run_command(["train", model, "--data", str(data), "--models", str(store.root), "--seed", "0"])
+    return Subject.of(store.load(model))
+
+
+def judged(
+    data: Path, model: str, strategies: Sequence[str], groups: int, seed: int
+) -> tuple[list[GroupTable], list[Selection]]:
+    """Return a table for each strategy over so many groups a cell, and the cells, all of them together first."""
+    held_out, subject = HeldOut.load(data), trained(data, model)
+    listeners = Listeners.of(known_to_all(held_out.users("new"), [subject.model.users]), held_out.train)
+    cells = drawn_cohorts(listeners, GROUP_TYPES, SIZES, groups, seed)
+    everybody = [group for cell in cells for group in cell.groups]
+    tables = judge_playlists(held_out, [subject], strategies, everybody, [K], seed, protocols=["new"])
+    return tables, selections(cells, [groups])
+
+
+class Row(BaseModel):
+    """One strategy in one cell."""
+
+    model: str
+    strategy: str
+    cell: str
+    groups: int
+    figures: dict[str, Estimate]
+    fair_share_minus_this: dict[str, Difference]
+
+
+def row(table: GroupTable, ours: GroupTable, cell: Selection, seed: int) -> Row:
+    """Return the figures of one strategy in one cell, and by how much fair_share is better."""
+    figures = estimates(table.figures_of(cell), seed)
+    gaps = differences(ours.figures_of(cell), table.figures_of(cell), seed)
+    return Row(
+        model=table.subject.name,
+        strategy=table.strategy,
+        cell=cell.cohort,
+        groups=len(cell.places),
+        figures={name: figures[f"{name}@{K}"] for name in METRICS},
+        fair_share_minus_this={name: gaps[f"{name}@{K}"] for name in METRICS},
+    )
+
+
+def show(rows: Sequence[Row], title: str) -> None:
+    """Print some rows as a table."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for column in ("model", "strategy", "cell"):
+        table.add_column(column, no_wrap=True)
+    for column in (*METRICS.values(), "t"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for entry in rows:
+        t = entry.fair_share_minus_this["ndcg"].t
+        figures = [
+            f"{estimate.mean:.4f} ±{(estimate.high - estimate.low) / 2:.4f}" for estimate in entry.figures.values()
+        ]
+        table.add_row(entry.model, entry.strategy, entry.cell, *figures, "" if t is None else f"{t:+.1f}")
+    Console(width=140).print(table)
+
+
+def main() -> None:
+    """Run all, print and keep the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--judge", choices=list(FILES), default="test")
+    parser.add_argument("--model", nargs="+", default=["ease"])
+    parser.add_argument("--strategy", nargs="+", choices=list(STRATEGIES), default=list(STRATEGIES))
+    parser.add_argument("--n-groups", type=int, default=150, help="in each cell")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cells", action="store_true", help="also print every cell")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    source = os.environ.get("TUTTI_DATA")
+    if not source:
+        print("group_strategies: TUTTI_DATA is not set, left out", file=sys.stderr)
+        return
+    data = Path(f"data/ml-1m-{arguments.judge}")
+    write_split(Path(source) / "ml-1m", data, arguments.judge)
+    strategies = list(dict.fromkeys([OURS, *arguments.strategy]))
+    rows = []
+    for model in arguments.model:
+        tables, cells = judged(data, model, strategies, arguments.n_groups, arguments.seed)
+        rows += [row(table, tables[0], cell, arguments.seed) for cell in cells for table in tables]
+    shown = rows if arguments.cells else [entry for entry in rows if entry.cell == ALL]
+    show(shown, f"ml-1m, {arguments.judge} file, {K} tracks, seed {arguments.seed}; mean ± half of the 95 % interval")
+    arguments.out.parent.mkdir(exist_ok=True)
+    arguments.out.write_text(json.dumps([entry.model_dump() for entry in rows], indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""What a playlist is worth to a group: to the group as one, to its worst served member, and how evenly."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from service.core.group import GroupQuery, Member, rank_groups
+from service.core.ids import UNKNOWN, IdIndex
+from service.core.recommender import Recommender
+from training.groups import Group
+from training.metrics import Column, Positions, Truth, first_hit_discount, ndcg
+
+GROUP_METRICS: Final = ("precision", "ndcg", "min_ndcg", "zero_recall", "dfh", "prefix_min_max")
+"""Metrics of one group's list; docs/evaluation.md says what each is."""
+
+
+@dataclass(frozen=True, eq=False)
+class GroupTruth:
+    """What the members of some groups liked later, tracks as rows of one model; strangers to it have a row too."""
+
+    groups: Sequence[Group]
+    people: IdIndex
+    """Everybody who is in some group."""
+    truth: Truth
+    """Of `people`; excluded is what each must not get again, None where everything may repeat."""
+
+    def relevant(self, group: Group) -> list[NDArray[np.int64]]:
+        """Return for each member the relevant track rows that the group could get."""
+        excluded = self.excluded(group)
+        rows = self.people.rows(group.user_ids)
+        return [np.setdiff1d(_tracks(self.truth.relevant, row), excluded) for row in rows]
+
+    def excluded(self, group: Group) -> NDArray[np.int64]:
+        """Return the track rows that the group must not get."""
+        if self.truth.excluded is None:
+            return np.empty(0, dtype=np.int64)
+        rows = self.people.rows(group.user_ids)
+        return np.unique(np.concatenate([_tracks(self.truth.excluded, row) for row in rows]))
+
+    def unseen(self, group: Group) -> NDArray[np.int64]:
+        """Return for each member the number of relevant tracks that the model has never seen."""
+        rows = self.people.rows(group.user_ids)
+        named = [len(_tracks(self.truth.relevant, row)) for row in rows]
+        unseen: NDArray[np.int64] = self.truth.sizes[rows] - np.array(named)
+        return unseen
+
+
+def _tracks(matrix: csr_array, row: int) -> NDArray[np.int64]:
+    tracks: NDArray[np.int64] = matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]].astype(np.int64)
+    return tracks
+
+
+def members_of(model: Recommender, group: Group) -> tuple[Member, ...]:
+    """Return the members as the model knows them; those it does not know are strangers."""
+    return tuple(Member(user_row=model.users.row(user_id)) for user_id in group.user_ids)
+
+
+def recommend(model: Recommender, strategy: str, truth: GroupTruth, k: int, seed: int) -> NDArray[np.int64]:
+    """Return the list of each group (groups, k) from the function that serves, `UNKNOWN` where there are no more."""
+    queries = [
+        GroupQuery(
+            members=members_of(model, group),
+            k=k,
+            strategy=strategy,
+            seed=seed + place,
+            excluded=frozenset(truth.excluded(group).tolist()),
+        )
+        for place, group in enumerate(truth.groups)
+    ]
+    lists = np.full((len(queries), k), UNKNOWN, dtype=np.int64)
+    for line, ranking in zip(lists, rank_groups(model, queries), strict=True):
+        line[: len(ranking.rows)] = ranking.rows
+    return lists
+
+
+def judge_groups(
+    model: Recommender, truth: GroupTruth, lists: NDArray[np.int64], cutoffs: Sequence[int]
+) -> dict[str, Column]:
+    """Return every group metric at every cut-off, as "ndcg@10", of lists (strategies, groups, K).
+
+    Each is (strategies, groups), NaN for a group that it does not apply to.
+    """
+    judged = [_judge_group(model, truth, group, lists[:, place], cutoffs) for place, group in enumerate(truth.groups)]
+    names = [f"{name}@{k}" for name in GROUP_METRICS for k in cutoffs]
+    return {name: np.stack([figures[name] for figures in judged], axis=1) for name in names}
+
+
+def _judge_group(
+    model: Recommender, truth: GroupTruth, group: Group, lists: NDArray[np.int64], cutoffs: Sequence[int]
+) -> dict[str, Column]:
+    """Return the figures (strategies,) of the lists (strategies, K) of one group."""
+    relevant = truth.relevant(group)
+    sizes = np.array([len(tracks) for tracks in relevant]) + truth.unseen(group)
+    hits = np.stack([np.isin(lists, tracks) for tracks in relevant], axis=1)
+    heard_by_any: NDArray[np.bool_] = np.logical_or.reduce(hits, axis=1)
+    evenness = _evenness(model, truth, group, lists)
+    figures = _member_metrics(hits[:, sizes > 0], sizes[sizes > 0], cutoffs)
+    for k in cutoffs:
+        length = np.maximum((lists[:, :k] != UNKNOWN).sum(axis=1), 1)
+        figures[f"precision@{k}"] = heard_by_any[:, :k].sum(axis=1) / length
+        figures[f"prefix_min_max@{k}"] = evenness[:, :k].sum(axis=1) / length
+    return figures
+
+
+def _member_metrics(hits: NDArray[np.bool_], sizes: NDArray[np.int64], cutoffs: Sequence[int]) -> dict[str, Column]:
+    """Return figures (strategies,) over members with something relevant, hits (strategies, members, K).
+
+    NaN where there are no such members.
+    """
+    strategies, members = hits.shape[:2]
+    if not members:
+        nothing = np.full(strategies, np.nan)
+        return {f"{name}@{k}": nothing for name in ("ndcg", "min_ndcg", "zero_recall", "dfh") for k in cutoffs}
+    positions = Positions.of_lists(torch.from_numpy(hits).flatten(0, 1))
+    relevant = torch.from_numpy(sizes).double().repeat(strategies)
+    figures: dict[str, Column] = {}
+    for k in cutoffs:
+        member_ndcg = ndcg(positions, relevant, k).view(strategies, members)
+        figures[f"ndcg@{k}"] = member_ndcg.mean(dim=1).numpy()
+        figures[f"min_ndcg@{k}"] = member_ndcg.amin(dim=1).numpy()
+        figures[f"zero_recall@{k}"] = 1 - hits[:, :, :k].any(axis=2).mean(axis=1)
+        figures[f"dfh@{k}"] = first_hit_discount(positions, relevant, k).view(strategies, members).mean(dim=1).numpy()
+    return figures
+
+
+@torch.inference_mode()
+def _evenness(model: Recommender, truth: GroupTruth, group: Group, lists: NDArray[np.int64]) -> Column:
+    """Return how evenly each prefix of each list serves the members the model knows, (strategies, K).
+
+    NaN where it knows none, 0 past the end of a list.
+    """
+    members = model.users.rows(group.user_ids)
+    known = torch.from_numpy(members[members != UNKNOWN])
+    if not len(known):
+        return np.full(lists.shape, np.nan)
+    relevance = model.calibration.of(known.numpy()).relevance(model.score(model.user_vectors(known)))
+    relevance[:, torch.from_numpy(truth.excluded(group))] = 0
+    best = relevance.topk(min(lists.shape[1], relevance.shape[1]), dim=1).values.double().numpy()
+    best = np.pad(best, ((0, 0), (0, lists.shape[1] - best.shape[1])))
+    received = relevance[:, torch.from_numpy(lists.clip(0))].double().numpy()
+    there: NDArray[np.bool_] = lists != UNKNOWN
+    ratio: Column = prefix_min_max(received.swapaxes(0, 1) * there[:, None], best) * there
+    return ratio
+
+
+def prefix_min_max(received: Column, best: Column) -> Column:
+    """Return for each prefix of each list the least over the greatest share that a member got, (lists, K).
+
+    A member's share of a prefix is the relevance received so far (lists, members, K) over that of their own best
+    list of that length (members, K). A prefix that gives nobody anything counts 0.
+    """
+    ideal = best.cumsum(axis=1)[None]
+    totals = received.cumsum(axis=2)
+    shares = np.divide(totals, ideal, out=np.zeros_like(totals), where=ideal > 0)
+    highest = shares.max(axis=1)
+    ratio: Column = np.divide(shares.min(axis=1), highest, out=np.zeros_like(highest), where=highest > 0)
+    return ratio
