@@ -47,6 +47,14 @@ class Recommender(Protocol):
         """Return scores (groups, n, k): of vectors (groups, n, dim), for the tracks of their group, (groups, k)."""
         ...
 
+    def contributions(self, vector: Tensor, history: Tensor, track_rows: Tensor) -> Tensor:
+        """Return (h, k): what each track of a history (h,) adds to the scores of a listener for k tracks.
+
+        `history` is what the listener played and likes, `vector` (dim,) theirs. A column adds up to the score, for
+        stored vectors of some kinds only roughly.
+        """
+        ...
+
 
 @runtime_checkable
 class SimilarTracks(Protocol):

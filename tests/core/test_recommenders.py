@@ -64,6 +64,16 @@ def test_the_calibration_is_that_of_the_scores(model: Recommender) -> None:
     assert model.calibration.scores == pytest.approx(scores.sort(dim=1, descending=True).values.numpy())
 
 
+def test_what_the_tracks_of_a_history_add_is_all_of_a_guests_score(model: Recommender) -> None:
+    history = torch.tensor([0, 2])
+    (vector,) = model.fold_in([history])
+
+    parts = model.contributions(vector, history, torch.tensor([3, 0, 1]))
+
+    assert parts.shape == (2, 3)
+    assert parts.sum(dim=0).numpy() == pytest.approx(model.score(vector[None])[0, [3, 0, 1]].numpy(), abs=1e-5)
+
+
 def test_the_strategy_of_choice_exists(model: Recommender) -> None:
     assert model.default_strategy in STRATEGIES
 

@@ -74,18 +74,21 @@ class Factors:
         x = (w0 Y'Y + (c - w0) Y_S'Y_S + lambda I)^-1 c Y_S'1, equation 4 of Hu et al. 2008 for one user who
         likes the tracks S.
         """
+        factors = [self._item_factors[rows.to(self._item_factors.device)] for rows in liked]
+        systems = torch.stack([self._system(each) for each in factors])
+        targets = torch.stack([each.sum(dim=0) for each in factors])
+        vectors: Tensor = torch.linalg.solve(systems, self._scoring.fold_in.liked_confidence * targets)
+        return vectors
+
+    def _system(self, factors: Tensor) -> Tensor:
+        """Return w0 Y'Y + (c - w0) Y_S'Y_S + lambda I, (dim, dim), of the factors Y_S of liked tracks."""
         weights = self._scoring.fold_in
         tracks, dim = self._item_factors.shape
-        systems, targets = [], []
-        for rows in liked:
-            factors = self._item_factors[rows.to(self._item_factors.device)]
-            scale = (len(rows) + weights.unobserved_weight * tracks) ** weights.frequency_exponent
-            ridge = weights.regularization * scale * torch.eye(dim, device=factors.device)
-            extra = (weights.liked_confidence - weights.unobserved_weight) * (factors.T @ factors)
-            systems.append(weights.unobserved_weight * self._gramian + extra + ridge)
-            targets.append(weights.liked_confidence * factors.sum(dim=0))
-        vectors: Tensor = torch.linalg.solve(torch.stack(systems), torch.stack(targets))
-        return vectors
+        scale = (len(factors) + weights.unobserved_weight * tracks) ** weights.frequency_exponent
+        ridge = weights.regularization * scale * torch.eye(dim, device=factors.device)
+        extra = (weights.liked_confidence - weights.unobserved_weight) * (factors.T @ factors)
+        system: Tensor = weights.unobserved_weight * self._gramian + extra + ridge
+        return system
 
     def score(self, vectors: Tensor) -> Tensor:
         """Return the dot products with every track."""
@@ -94,6 +97,18 @@ class Factors:
     def score_tracks(self, vectors: Tensor, track_rows: Tensor) -> Tensor:
         """Return the dot products with the tracks of each group."""
         return vectors @ self._item_factors[track_rows].mT
+
+    def contributions(self, vector: Tensor, history: Tensor, track_rows: Tensor) -> Tensor:  # noqa: ARG002 - the history says all
+        """Return c y_j'W y_i for each j of the history, where W is the inverse that `fold_in` solves with.
+
+        Hu et al. 2008, section 5. Adds up to the score of a vector that was folded in. The stored vector of a user was
+        trained with weights of its own, which the artifact does not keep: there it is what the history would say if
+        each of its tracks had been liked once.
+        """
+        factors = self._item_factors[history]
+        weighted = torch.linalg.solve(self._system(factors), self._item_factors[track_rows].T)
+        parts: Tensor = self._scoring.fold_in.liked_confidence * factors @ weighted
+        return parts
 
     def similar(self, track_row: int, k: int) -> Ranking:
         """Return the tracks with the highest dot product or cosine, as the manifest's `similarity` says."""

@@ -68,11 +68,7 @@ class ItemItem:
     def score(self, vectors: Tensor) -> Tensor:
         """Return x B, adding up the kept weights of the tracks in each history."""
         listeners, played = vectors.nonzero(as_tuple=True)
-        begins = self._indptr[played]
-        lengths = self._indptr[played + 1] - begins
-        first = lengths.cumsum(0) - lengths
-        entries = torch.arange(int(lengths.sum()), device=vectors.device)
-        entries += (begins - first).repeat_interleave(lengths)
+        entries, lengths = self._entries(played)
         spoken = self._weights[entries] * vectors[listeners, played].repeat_interleave(lengths)
         places = (listeners * vectors.shape[1]).repeat_interleave(lengths) + self._neighbours[entries]
         scores = torch.zeros(vectors.numel(), dtype=vectors.dtype, device=vectors.device)
@@ -83,6 +79,26 @@ class ItemItem:
         groups, listeners, _ = vectors.shape
         scores = self.score(vectors.flatten(0, 1)).view_as(vectors)
         return scores.gather(2, track_rows[:, None, :].expand(groups, listeners, -1))
+
+    def contributions(self, vector: Tensor, history: Tensor, track_rows: Tensor) -> Tensor:
+        """Return x_j B_ji for each j of the history, exactly what `score` adds up."""
+        entries, lengths = self._entries(history)
+        column_of = torch.full_like(vector, -1, dtype=torch.long)
+        column_of[track_rows] = torch.arange(len(track_rows), device=vector.device)
+        columns = column_of[self._neighbours[entries]]
+        asked = columns >= 0
+        lines = torch.arange(len(history), device=vector.device).repeat_interleave(lengths)[asked]
+        parts = torch.zeros(len(history), len(track_rows), dtype=vector.dtype, device=vector.device)
+        parts[lines, columns[asked]] = self._weights[entries[asked]]
+        return parts * vector[history, None]
+
+    def _entries(self, track_rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return where the neighbours of some tracks lie, one track after another, and how many each of them has."""
+        begins = self._indptr[track_rows]
+        lengths = self._indptr[track_rows + 1] - begins
+        first = lengths.cumsum(0) - lengths
+        entries = torch.arange(int(lengths.sum()), device=begins.device)
+        return entries + (begins - first).repeat_interleave(lengths), lengths
 
     def similar(self, track_row: int, k: int) -> Ranking:
         """Return the tracks for which this one speaks most; fewer than k where it speaks for fewer."""

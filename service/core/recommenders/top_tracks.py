@@ -48,3 +48,7 @@ class TopTracks:
     def score_tracks(self, vectors: Tensor, track_rows: Tensor) -> Tensor:
         """Return the counts of the tracks of each group."""
         return vectors.gather(2, track_rows[:, None, :].expand(-1, vectors.shape[1], -1))
+
+    def contributions(self, vector: Tensor, history: Tensor, track_rows: Tensor) -> Tensor:
+        """Return each track's own count: it speaks for no other."""
+        return vector[history, None] * (history[:, None] == track_rows)
