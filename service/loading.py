@@ -14,6 +14,7 @@ from service.batching import BatchingScorer, Report
 from service.core.artifacts import Artifact, ArtifactStore, Manifest
 from service.core.catalogue import Catalogue
 from service.core.errors import ArtifactError
+from service.core.explanation import Explanation, explain_groups
 from service.core.group import GroupQuery, GroupRanking, Member, rank_groups
 from service.core.recommender import Recommender, SimilarTracks
 from service.core.recommenders import recommender_of
@@ -48,6 +49,8 @@ class ServedModel:
     recommender: Recommender
     catalogue: Catalogue
     groups: BatchingScorer[GroupQuery, GroupRanking]
+    explanations: BatchingScorer[tuple[GroupQuery, GroupRanking], Explanation]
+    """One at a time, since there is nothing to gain by a batch and rankings would wait for all of it."""
     similar: BatchingScorer[SimilarQuery, list[Neighbour]] | None
     """None where the model knows no similar tracks."""
     executor: ThreadPoolExecutor
@@ -75,8 +78,10 @@ def load(
     recommender = recommender_of(artifact)
     _self_test(artifact, recommender)
 
-    def queue(name: str, score: Callable[[Sequence[Query]], Sequence[Answer]]) -> BatchingScorer[Query, Answer]:
-        capacity, batch_limit = settings.queue_capacity, settings.batch_limit
+    def queue(
+        name: str, score: Callable[[Sequence[Query]], Sequence[Answer]], batch_limit: int = settings.batch_limit
+    ) -> BatchingScorer[Query, Answer]:
+        capacity = settings.queue_capacity
         return BatchingScorer(score, executor, capacity=capacity, batch_limit=batch_limit, report=report(name))
 
     similar = None
@@ -87,6 +92,7 @@ def load(
         recommender=recommender,
         catalogue=artifact.catalogue,
         groups=queue(name, partial(rank_groups, recommender)),
+        explanations=queue(f"{name}/explain", partial(explain_groups, recommender), batch_limit=1),
         similar=similar,
         executor=executor,
     )

@@ -9,13 +9,15 @@ from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
 
 from service.api.dependencies import gone, runtime_of
+from service.api.explanations import add_explanation
 from service.api.groups import Party, Translation, gather
 from service.api.headers import answer_headers
 from service.api.json_route import JsonRoute
 from service.api.problems import ProblemCode, responses
-from service.api.schemas import GroupAnswer, GroupRequest, PlaylistTrack, model_ref
+from service.api.schemas import DECIMALS, GroupAnswer, GroupRequest, PlaylistTrack, model_ref
 from service.batching import Scored
 from service.core.errors import ScoringError
+from service.core.explanation import Explanation
 from service.core.group import GroupRanking
 from service.experiments.assignment import unit_of
 from service.experiments.exposure import Exposure
@@ -25,8 +27,6 @@ from service.runtime import Plan, Runtime
 _ANSWER: Final = TypeAdapter(GroupAnswer)
 _SEED_BITS: Final = 53
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_DECIMALS: Final = 6
-"""Of scores: float32 has no more to say."""
 
 
 def add_routes(router: APIRouter) -> None:
@@ -58,6 +58,8 @@ async def recommend_group(body: GroupRequest, request: Request) -> Response:
     unit = _unit(runtime, body, party, seed)
     ranked = await _rank(runtime, request, body, party, runtime.plan(body.model, body.strategy, unit), seed)
     answer = _answer(ranked, seed)
+    if ranked.explanation is not None:
+        add_explanation(answer, ranked.explanation, ranked.scored.answer, party, ranked.plan.model)
     _expose(runtime, ranked.plan, unit, answer)
     headers = answer_headers(ranked.plan.model, ranked.scored.queue_seconds, ranked.scored.score_seconds)
     if ranked.plan.assignment.variant is not None:
@@ -71,13 +73,20 @@ class _Ranked(NamedTuple):
     """Of the model that answered in the end."""
     translation: Translation
     scored: Scored[GroupRanking]
+    explanation: Explanation | None
+    """For who asked for one."""
 
 
 async def _rank(runtime: Runtime, request: Request, body: GroupRequest, party: Party, plan: Plan, seed: int) -> _Ranked:
     """Have a group ranked, by the fallback if the planned model fails and the request did not insist on it."""
     translation = Translation(body, party, plan.model.recommender, plan.strategy, seed)
+    has_gone = gone(request.receive)
     try:
-        return _Ranked(plan, translation, await plan.model.groups.submit(translation.query, gone(request.receive)))
+        scored = await plan.model.groups.submit(translation.query, has_gone)
+        if not body.explain:
+            return _Ranked(plan, translation, scored, None)
+        explained = await plan.model.explanations.submit((translation.query, scored.answer), has_gone)
+        return _Ranked(plan, translation, scored, explained.answer)
     except ScoringError:
         name = plan.model.manifest.name
         if body.model is not None or name == runtime.settings.fallback_model:
@@ -116,7 +125,7 @@ def _playlist(model: ServedModel, ranking: GroupRanking) -> list[PlaylistTrack]:
         {
             "track_id": ids[row],
             "position": position,
-            "score": round(score, _DECIMALS),
+            "score": round(score, DECIMALS),
             "title": catalogue.titles[row],
             "artist": catalogue.artists[row],
             "duration_ms": catalogue.durations_ms[row],

@@ -12,11 +12,14 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from service.core.artifacts import Manifest
+from service.core.explanation import Reason
 from service.core.strategies import STRATEGIES
 from service.experiments.exposure import AssignedBy
 
 _ID_AT_MOST: Final = 256
 _MEMBERS_AT_MOST: Final = 64
+DECIMALS: Final = 6
+"""Of scores and parts: float32 has no more to say."""
 _SEEDS: Final = 1 << 53
 """Seeds are below this: what JavaScript's numbers hold exactly."""
 
@@ -113,6 +116,8 @@ class GroupRequest(_Request):
     already_played: tuple[Id, ...] = Field(default=(), max_length=1_000, fail_fast=True)
     """What the group has heard in this session: not played again, and its members count as having had it."""
     filters: Filters = Filters()
+    explain: bool = False
+    """Say whom each track is for and why, and what each member and the group get of the list."""
 
     @model_validator(mode="after")
     def _said_once(self) -> Self:
@@ -149,6 +154,19 @@ def model_ref(manifest: Manifest) -> ModelRef:
     return {"name": manifest.name, "version": manifest.version, "trained_at": manifest.created_at}
 
 
+class OpinionAnswer(TypedDict):
+    """What a member has to do with a track of the list."""
+
+    member: int
+    score: NotRequired[float | None]
+    """How much of the catalogue they like less, 0..1; only for members with a taste."""
+    played: bool
+    """Whether they have played or liked it in the training data."""
+    reason: Reason
+    because_of: NotRequired[str | None]
+    """The track they played or like that adds most to this score; with the reason `similar_to`."""
+
+
 class PlaylistTrack(TypedDict):
     """A track of the playlist; what the data does not say is left out."""
 
@@ -160,6 +178,11 @@ class PlaylistTrack(TypedDict):
     artist: NotRequired[str | None]
     duration_ms: NotRequired[int | None]
     explicit: NotRequired[bool | None]
+    source_model: NotRequired[str | None]
+    """Whose scores brought it; left out where it fills the list for its popularity. With `explain`, like the next."""
+    picked_for: NotRequired[list[int]]
+    """The members who gain most by it."""
+    explanation: NotRequired[list[OpinionAnswer]]
 
 
 Status = Literal["known", "folded_in", "cold"]
@@ -173,6 +196,30 @@ class MemberAnswer(TypedDict):
     user_id: NotRequired[str | None]
     label: NotRequired[str | None]
     status: Status
+    satisfaction: NotRequired[float | None]
+    """Utility of this list for them over that of the best list of its length for them alone, 0..1; with `explain`."""
+    share: NotRequired[float | None]
+    """Their part of all members' satisfaction, 0..1."""
+
+
+class FairnessAnswer(TypedDict):
+    """How evenly a list serves its members: their satisfaction."""
+
+    min: float
+    mean: float
+    min_max_ratio: float
+    """0 where nobody gets anything."""
+
+
+class TogetherAnswer(TypedDict):
+    """What is to be said of the group and the list as wholes."""
+
+    taste_match: NotRequired[float | None]
+    """How much of a member's favourites another's favourites are worth to them, mean over all pairs, 0..1."""
+    brings_together: NotRequired[str | None]
+    """The track whose least fond member is fondest of it."""
+    total_duration_ms: NotRequired[int | None]
+    """Left out where the duration of a track is not known."""
 
 
 class Pool(TypedDict):
@@ -197,6 +244,9 @@ class GroupAnswer(TypedDict):
     seed: int
     tracks: list[PlaylistTrack]
     members: list[MemberAnswer]
+    fairness: NotRequired[FairnessAnswer | None]
+    """With `explain`, like `group`."""
+    group: NotRequired[TogetherAnswer]
     pool: Pool
     model: ModelRef
     strategy: str

@@ -90,6 +90,11 @@ class Explanation:
         return {member: value / total for member, value in self.satisfaction.items()} if total > 0 else {}
 
 
+def explain_groups(model: Recommender, playlists: Sequence[tuple[GroupQuery, GroupRanking]]) -> list[Explanation]:
+    """Return one explanation a playlist, in order."""
+    return [explain(model, query, ranking) for query, ranking in playlists]
+
+
 @torch.inference_mode()
 def explain(model: Recommender, query: GroupQuery, ranking: GroupRanking) -> Explanation:
     """Explain a playlist that `rank_groups` made of this query with this model."""

@@ -26,6 +26,7 @@ VALID: dict[str, Any] = {
     "seed": 7,
     "already_played": ["rock-2"],
     "filters": {"exclude_track_ids": ["jazz-1"], "only_new": True},
+    "explain": True,
 }
 
 ODD_VALUES = [

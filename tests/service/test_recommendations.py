@@ -196,6 +196,7 @@ async def test_recommendation_ids_sort_by_time(client: httpx.AsyncClient) -> Non
         ({"user_ids": ["ann"], "seed": 1 << 53}, "/seed"),
         ({"user_ids": ["ann"], "seed": -1}, "/seed"),
         ({"user_ids": ["ann"], "strategy": "dictatorship"}, "/strategy"),
+        ({"user_ids": ["ann"], "explain": "yes"}, "/explain"),
         ({"user_ids": ["ann"], "novelty": 0.3}, "/novelty"),
         ({"user_ids": ["ann"], "filters": {"max_per_artist": 2}}, "/filters/max_per_artist"),
         ({"members": [{"user_id": "ann", "weight": 0}]}, "/members/0/weight"),
