@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -76,6 +77,26 @@ def test_what_the_tracks_of_a_history_add_is_all_of_a_guests_score(model: Recomm
 
 def test_the_strategy_of_choice_exists(model: Recommender) -> None:
     assert model.default_strategy in STRATEGIES
+
+
+@pytest.mark.parametrize("likes", [1, 4, 7, 8, 9, 30])
+def test_guests_fold_in_as_written_however_much_they_like(tmp_path: Path, likes: int) -> None:
+    rng = np.random.default_rng(3)
+    y = rng.normal(size=(40, 16)).astype(np.float32)  # a guest who likes fewer than 8 tracks takes the smaller system
+    tracks = [f"t{row}" for row in range(40)]
+    worlds.publish_factors(tmp_path, {"ann": [1.0] * 16}, dict(zip(tracks, y.tolist(), strict=True)))
+    model = worlds.load(tmp_path, "wmf")
+    liked, asked = rng.permutation(40)[:likes], np.arange(0, 40, 3)
+
+    (vector,) = model.fold_in([torch.from_numpy(liked)])
+    parts = model.contributions(vector, torch.from_numpy(liked), torch.from_numpy(asked))
+
+    weights = worlds.FOLD_IN
+    confidence = np.full(40, weights["unobserved_weight"])
+    confidence[liked] = weights["liked_confidence"]
+    w = np.linalg.inv(y.T @ np.diag(confidence) @ y + weights["regularization"] * np.eye(16))
+    assert vector.numpy() == pytest.approx(w @ y[liked].sum(axis=0) * weights["liked_confidence"], abs=1e-4)
+    assert parts.numpy() == pytest.approx(y[liked] @ w @ y[asked].T * weights["liked_confidence"], abs=1e-4)
 
 
 def similar(root: Path, similarity: str) -> list[str]:

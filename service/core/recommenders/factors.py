@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from service.core.artifacts import Artifact
+from service.core.half import half_if_faster
 from service.core.ranking import Ranking, top_k
+from service.core.recommender import RoughScores
 
 
 class FoldIn(BaseModel):
@@ -49,8 +51,13 @@ class Factors:
         self._user_factors = user_factors
         self._items_by_dim = item_factors.T.contiguous()
         self._item_factors = item_factors
-        self._gramian = item_factors.T @ item_factors
+        self._half = half_if_faster(item_factors)
         self._scoring = scoring
+        self._excess = scoring.fold_in.liked_confidence - scoring.fold_in.unobserved_weight
+        self._gramian = item_factors.T @ item_factors
+        strengths, axes = torch.linalg.eigh(self._gramian.double())
+        self._strengths, self._axes = strengths.clamp(min=0).float(), axes.float()
+        """Eigenvalues (dim,) and eigenvectors (dim, dim), a column each, of Y'Y."""
 
     @classmethod
     def from_artifact(cls, artifact: Artifact) -> Self:
@@ -74,25 +81,55 @@ class Factors:
         x = (w0 Y'Y + (c - w0) Y_S'Y_S + lambda I)^-1 c Y_S'1, equation 4 of Hu et al. 2008 for one user who
         likes the tracks S.
         """
-        factors = [self._item_factors[rows.to(self._item_factors.device)] for rows in liked]
-        systems = torch.stack([self._system(each) for each in factors])
-        targets = torch.stack([each.sum(dim=0) for each in factors])
-        vectors: Tensor = torch.linalg.solve(systems, self._scoring.fold_in.liked_confidence * targets)
-        return vectors
+        sums = [self._folded(self._item_factors[rows.to(self._item_factors.device)]) for rows in liked]
+        return self._scoring.fold_in.liked_confidence * torch.stack(sums)
+
+    def _folded(self, factors: Tensor) -> Tensor:
+        """Return W Y_S'1, (dim,), of the factors Y_S (n, dim) of liked tracks, where W is the inverse of `fold_in`."""
+        vector: Tensor
+        if self._few(factors):
+            shrunk, kernel = self._kernel(factors)
+            vector = self._axes @ (torch.linalg.solve(kernel, torch.ones_like(shrunk[:, 0])) @ shrunk)
+        else:
+            vector = torch.linalg.solve(self._system(factors), factors.sum(dim=0))
+        return vector
+
+    def _few(self, factors: Tensor) -> bool:
+        """Return whether a system of so many tracks takes less than one as wide as a factor."""
+        return 2 * len(factors) < factors.shape[1]
+
+    def _ridge(self, liked: int) -> float:
+        """Return lambda for a guest who likes so many tracks."""
+        weights = self._scoring.fold_in
+        scale: float = (liked + weights.unobserved_weight * len(self.tracks)) ** weights.frequency_exponent
+        return weights.regularization * scale
 
     def _system(self, factors: Tensor) -> Tensor:
-        """Return w0 Y'Y + (c - w0) Y_S'Y_S + lambda I, (dim, dim), of the factors Y_S of liked tracks."""
+        """Return the inverse of W, B + (c - w0) Y_S'Y_S with B = w0 Y'Y + lambda I, (dim, dim)."""
         weights = self._scoring.fold_in
-        tracks, dim = self._item_factors.shape
-        scale = (len(factors) + weights.unobserved_weight * tracks) ** weights.frequency_exponent
-        ridge = weights.regularization * scale * torch.eye(dim, device=factors.device)
-        extra = (weights.liked_confidence - weights.unobserved_weight) * (factors.T @ factors)
-        system: Tensor = weights.unobserved_weight * self._gramian + extra + ridge
+        system: Tensor = weights.unobserved_weight * self._gramian + self._excess * (factors.T @ factors)
+        system.diagonal().add_(self._ridge(len(factors)))
         return system
+
+    def _kernel(self, factors: Tensor) -> tuple[Tensor, Tensor]:
+        """Return Y_S B^-1 in the axes of Y'Y, (n, dim), and K = I + (c - w0) Y_S B^-1 Y_S', (n, n).
+
+        Y_S W = K^-1 Y_S B^-1, and B is diagonal in these axes: a system as small as there are tracks.
+        """
+        turned = factors @ self._axes
+        diagonal = self._scoring.fold_in.unobserved_weight * self._strengths + self._ridge(len(factors))
+        shrunk = turned / diagonal
+        return shrunk, torch.eye(len(factors), device=factors.device) + self._excess * (shrunk @ turned.T)
 
     def score(self, vectors: Tensor) -> Tensor:
         """Return the dot products with every track."""
         return vectors @ self._items_by_dim
+
+    def score_roughly(self, vectors: Tensor) -> RoughScores:
+        """Return the dot products with every track, from factors of half the width where that is faster."""
+        if self._half is None:
+            return RoughScores(self.score(vectors), vectors.new_zeros(len(vectors)), 0.0)
+        return self._half.score(vectors)
 
     def score_tracks(self, vectors: Tensor, track_rows: Tensor) -> Tensor:
         """Return the dot products with the tracks of each group."""
@@ -105,10 +142,14 @@ class Factors:
         trained with weights of its own, which the artifact does not keep: there it is what the history would say if
         each of its tracks had been liked once.
         """
-        factors = self._item_factors[history]
-        weighted = torch.linalg.solve(self._system(factors), self._item_factors[track_rows].T)
-        parts: Tensor = self._scoring.fold_in.liked_confidence * factors @ weighted
-        return parts
+        factors, asked = self._item_factors[history], self._item_factors[track_rows]
+        parts: Tensor
+        if self._few(factors):
+            shrunk, kernel = self._kernel(factors)
+            parts = torch.linalg.solve(kernel, shrunk @ (asked @ self._axes).T)
+        else:
+            parts = factors @ torch.linalg.solve(self._system(factors), asked.T)
+        return parts.mul_(self._scoring.fold_in.liked_confidence)
 
     def similar(self, track_row: int, k: int) -> Ranking:
         """Return the tracks with the highest dot product or cosine, as the manifest's `similarity` says."""
