@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Final, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,9 @@ from service.core.ids import UNKNOWN, IdIndex
 
 Split = Literal["train", "validation", "test"]
 PAIR_COLUMNS = ["user_id", "track_id", "score"]
+ORDER = "position"
+"""The column that says where in its user's list a track stands, null or missing where the source has no order."""
+NO_ORDER: Final = -1
 
 
 class Pairs(NamedTuple):
@@ -53,6 +56,9 @@ class Interactions:
     tracks: IdIndex
     matrix: csr_array
     """Scores (users, tracks), float32, columns sorted; an explicit 0 was heard and only skipped."""
+    positions: NDArray[np.int32] | None = None
+    """(pairs,) where each stored entry stands in its user's list, `NO_ORDER` for a list without an order; None where no
+    list has one."""
 
     @cached_property
     def positives(self) -> csr_array:
@@ -91,10 +97,14 @@ def load(folder: Path) -> PreparedData:
 
 
 def read_split(folder: Path, split: Split) -> pd.DataFrame:
-    """Return user_id, track_id and score of one split, every row of it."""
+    """Return user_id, track_id, score and, if it is there, position of one split, every row of it."""
     path = folder / f"{split}.parquet"
-    pairs: pd.DataFrame = read_table(path, PAIR_COLUMNS).to_pandas()
-    if bool(pairs.isna().to_numpy().any()):
+    table = read_table(path)
+    missing = sorted(set(PAIR_COLUMNS) - set(table.column_names))
+    if missing:
+        raise DataError(f"{path} has no column {', '.join(missing)}; prepare the data again")
+    pairs: pd.DataFrame = table.select([*PAIR_COLUMNS, *({ORDER} & set(table.column_names))]).to_pandas()
+    if bool(pairs[PAIR_COLUMNS].isna().to_numpy().any()):
         raise DataError(f"{path} has a pair without user, track or score; prepare the data again")
     if not bool(np.isfinite(pairs["score"]).all()) or bool((pairs["score"] < 0).any()):
         raise DataError(f"{path} has a score that is negative or not finite; prepare the data again")
@@ -115,12 +125,23 @@ def interactions_of(pairs: pd.DataFrame) -> Interactions:
     """Return pairs as a matrix, users and tracks numbered in the order of their ids."""
     user_rows, users = pd.factorize(pairs["user_id"], sort=True)
     track_rows, tracks = pd.factorize(pairs["track_id"], sort=True)
+    order = np.lexsort((track_rows, user_rows))
     scores = pairs["score"].to_numpy(dtype=np.float32)
     matrix = csr_array((scores, (user_rows, track_rows)), shape=(len(users), len(tracks)))
     if matrix.nnz != len(pairs):
         raise DataError("the training split names a (user, track) pair more than once; prepare the data again")
     matrix.sort_indices()
-    return Interactions(IdIndex(users.tolist()), IdIndex(tracks.tolist()), matrix)
+    positions = positions_of(pairs)
+    return Interactions(
+        IdIndex(users.tolist()), IdIndex(tracks.tolist()), matrix, None if positions is None else positions[order]
+    )
+
+
+def positions_of(pairs: pd.DataFrame) -> NDArray[np.int32] | None:
+    """Return where each pair stands in its user's list, None where no list has an order."""
+    if ORDER not in pairs or not bool(pairs[ORDER].notna().any()):
+        return None
+    return pairs[ORDER].fillna(NO_ORDER).to_numpy(dtype=np.int32)
 
 
 def pairs_of(pairs: pd.DataFrame, interactions: Interactions) -> Pairs:

@@ -1,6 +1,7 @@
-"""From dense rows of item-item weights, a block at a time, to the compressed rows that an artifact keeps."""
+"""From who played what to dense rows of item-item weights, a block at a time, and to the rows that an artifact keeps."""
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,19 +10,39 @@ from scipy.sparse import csr_array
 Floats = NDArray[np.float32]
 
 
-def binary(matrix: csr_array) -> csr_array:
-    """Return who played what as ones, (users, tracks); what was only skipped is left out."""
-    listened = matrix.astype(np.float32, copy=True)
-    listened.data = (matrix.data > 0).astype(np.float32)
-    listened.eliminate_zeros()
-    return listened
+class Listeners(NamedTuple):
+    """Who played what, and what each of them counts."""
 
+    played: csr_array
+    """X (listeners, tracks), ones; what was only skipped is left out."""
+    weights: Floats
+    """w (listeners,), 1 for one who counts as anybody."""
 
-def cooccurrence_blocks(listened: csr_array, at_once: int) -> Iterator[tuple[int, Floats]]:
-    """Yield the first track of each block and its rows of X'X, (at_once, tracks), of X (users, tracks)."""
-    by_track = listened.T.tocsr()
-    for begin in range(0, by_track.shape[0], at_once):
-        yield begin, (by_track[begin : begin + at_once] @ listened).toarray().astype(np.float32, copy=False)
+    @classmethod
+    def of(cls, scores: csr_array, length_exponent: float = 0.0) -> Self:
+        """Return the listeners of a matrix of scores; one of n tracks counts as n^-p, scaled to mean 1 over all pairs.
+
+        Two tracks of a playlist of ten have more in common than two of a playlist of a thousand.
+        """
+        played = scores.astype(np.float32, copy=True)
+        played.data = (scores.data > 0).astype(np.float32)
+        played.eliminate_zeros()
+        lengths = np.diff(played.indptr)
+        weights = np.maximum(lengths, 1) ** -length_exponent
+        scale = max(played.nnz, 1) / max(float(weights @ lengths), 1e-30)
+        return cls(played, (scale * weights).astype(np.float32))
+
+    def counts(self) -> Floats:
+        """Return the diagonal of X' diag(w) X: what the listeners of each track count, (tracks,)."""
+        return np.asarray(self.weights @ self.played, dtype=np.float32)
+
+    def cooccurrence_blocks(self, at_once: int) -> Iterator[tuple[int, Floats]]:
+        """Yield the first track of each block and its rows of X' diag(w) X, (at_once, tracks)."""
+        weighted = self.played.copy()
+        weighted.data *= np.repeat(self.weights, np.diff(self.played.indptr))
+        by_track = weighted.T.tocsr()
+        for begin in range(0, by_track.shape[0], at_once):
+            yield begin, (by_track[begin : begin + at_once] @ self.played).toarray().astype(np.float32, copy=False)
 
 
 def strongest(weights: Floats, kept: int) -> csr_array:
@@ -35,13 +56,13 @@ def strongest(weights: Floats, kept: int) -> csr_array:
     return compressed
 
 
-def arrays_of(rows: csr_array, listened: csr_array) -> dict[str, NDArray[np.generic]]:
-    """Return the arrays of kind `item_item` from B (tracks, tracks) and binary profiles."""
+def arrays_of(rows: csr_array, profile_weights: Floats) -> dict[str, NDArray[np.generic]]:
+    """Return the arrays of kind `item_item` from B (tracks, tracks) and x of each pair of the history, (pairs,)."""
     return {
         "neighbour_indptr": rows.indptr.astype(np.int64),
         "neighbour_rows": rows.indices.astype(np.int32),
         "neighbour_weights": rows.data.astype(np.float32),
-        "profile_weights": (listened.data > 0).astype(np.float32),
+        "profile_weights": profile_weights.astype(np.float32),
     }
 
 

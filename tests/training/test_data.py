@@ -1,7 +1,8 @@
+import pandas as pd
 import pytest
 
 from service.core.errors import DataError
-from tests.training.worlds import write
+from tests.training.worlds import frame, write
 from training.data import load
 
 TRAIN = [("bob", "x", 2.0), ("ann", "y", 0.0), ("bob", "y", 1.0)]
@@ -29,6 +30,17 @@ def test_nothing_held_out_reaches_the_id_indexes(tmp_path):
     assert data.validation.user_rows.tolist() == [1, -1, 0]
     assert data.validation.track_rows.tolist() == [-1, 0, 0]
     assert data.validation.known().scores.tolist() == [3.0]
+
+
+def test_positions_go_with_the_entries_of_the_matrix(tmp_path):
+    folder = write(tmp_path, TRAIN)
+    table = frame(TRAIN).assign(position=pd.array([4, None, 2], dtype="Int32"))  # bob x, ann y, bob y
+    table.to_parquet(folder / "train.parquet", index=False)
+
+    interactions = load(folder).interactions
+
+    assert interactions.positions.tolist() == [-1, 4, 2]  # ann y, bob x, bob y
+    assert load(write(tmp_path, TRAIN)).interactions.positions is None
 
 
 def test_ids_stay_text(tmp_path):

@@ -14,7 +14,9 @@ from service.core.errors import TrainingError
 from training.als.compiled import ONE_BLAS_THREAD, compiled, compiled_parallel
 from training.data import PreparedData
 from training.models.algorithm import Algorithm, Fitted, Progress
-from training.neighbours import Floats, arrays_of, binary, cooccurrence_blocks, stacked, strongest
+from training.neighbours import Floats, Listeners, arrays_of, stacked, strongest
+from training.order import recency
+from training.pseudo_listeners import with_catalogue
 
 _ROWS_AT_ONCE = 512
 _EXACT_UP_TO = 25_000
@@ -27,7 +29,10 @@ Ints = NDArray[np.int64]
 
 
 class EASE(Algorithm):
-    """B = I - P diag(P)^-1, P = (X'X + lambda I)^-1: each track predicted from the others by ridge regression.
+    """B = I - P diag(P)^-1, P = (G + Lambda)^-1, G = X' W X: each track predicted from the others by ridge regression.
+
+    Lambda_i = lambda + p / (1 - p) G_ii is what random gaps in the histories, each track left out with probability p,
+    come to on average (Steck, "Autoencoders that don't overfit towards the identity", NeurIPS 2020).
 
     Exact, the work is one inverse in place: tracks^3 operations and 4 tracks^2 bytes. With a `neighbourhood` of n each
     track is regressed on the n tracks nearest to it alone: tracks * n^3 / 3 operations and next to no memory. With
@@ -35,10 +40,31 @@ class EASE(Algorithm):
     """
 
     kind: ClassVar[str] = "item_item"
-    presets: ClassVar[Mapping[str, Mapping[str, JsonValue]]] = {"original": {}}
+    presets: ClassVar[Mapping[str, Mapping[str, JsonValue]]] = {
+        "original": {
+            "regularization": 300.0,
+            "dropout": 0.0,
+            "length_exponent": 0.0,
+            "album_weight": 0.0,
+            "artist_weight": 0.0,
+            "tail_boost": 1.0,
+        }
+    }
 
-    regularization: float = Field(default=300.0, gt=0)
+    regularization: float = Field(default=200.0, gt=0)
     """lambda."""
+    dropout: float = Field(default=0.25, ge=0, lt=1)
+    """p."""
+    length_exponent: float = Field(default=0.5, ge=0, le=1)
+    """W: a listener of n tracks counts as n to the power of minus this, scaled to mean 1 over all pairs."""
+    album_weight: float = Field(default=5.0, ge=0)
+    """Listeners that an album counts as, who played all of it; where the catalogue says the albums."""
+    artist_weight: float = Field(default=1.0, ge=0)
+    """The same of an artist."""
+    tail_boost: float = Field(default=3.0, ge=1)
+    """What the last track of an ordered history counts when its listener is scored; see `training.order.recency`."""
+    tail_length: int = Field(default=4, ge=1)
+    """Tracks at the end of an ordered history that count more than the others."""
     neighbourhood: int | None = Field(default=None, ge=0)
     """Nearest tracks by cosine that a track is regressed on; 0 is all, None all of up to 25,000 and else 300."""
     kept: int = Field(default=300, ge=1)
@@ -53,20 +79,29 @@ class EASE(Algorithm):
         progress: Progress,
     ) -> Fitted:
         """Return the weights of B."""
-        listened = binary(data.interactions.matrix)
+        history = data.interactions.matrix
+        listeners = with_catalogue(
+            Listeners.of(history, self.length_exponent), data.catalogue, self.album_weight, self.artist_weight
+        )
         size = self.neighbourhood
         if size is None:
-            size = 0 if listened.shape[1] <= _EXACT_UP_TO else _NEIGHBOURS
-        weights = self._local(listened, size, progress) if size else self._exact(listened, progress)
-        return Fitted(arrays=arrays_of(weights, data.interactions.matrix))
+            size = 0 if history.shape[1] <= _EXACT_UP_TO else _NEIGHBOURS
+        weights = self._local(listeners, size, progress) if size else self._exact(listeners, progress)
+        profiles = (history.data > 0) * recency(data.interactions, self.tail_boost, self.tail_length)
+        return Fitted(arrays=arrays_of(weights, profiles))
 
-    def _exact(self, listened: csr_array, progress: Progress) -> csr_array:
-        tracks = listened.shape[1]
+    def _ridge(self, counts: Floats) -> Floats:
+        """Return Lambda for tracks that count so much, G_ii."""
+        ridge: Floats = np.float32(self.regularization) + np.float32(self.dropout / (1 - self.dropout)) * counts
+        return ridge
+
+    def _exact(self, listeners: Listeners, progress: Progress) -> csr_array:
+        tracks = listeners.played.shape[1]
         gram = np.empty((tracks, tracks), dtype=np.float32)
-        for begin, rows in cooccurrence_blocks(listened, _ROWS_AT_ONCE):
+        for begin, rows in listeners.cooccurrence_blocks(_ROWS_AT_ONCE):
             gram[begin : begin + len(rows)] = rows
             progress(begin, 3 * tracks, "counting")
-        inverse = inverted(gram, self.regularization)
+        inverse = inverted(gram, self._ridge(gram.diagonal()))
         diagonal = inverse.diagonal().copy()
         blocks = []
         for begin in range(0, tracks, _ROWS_AT_ONCE):
@@ -77,8 +112,9 @@ class EASE(Algorithm):
             progress(2 * tracks + begin + len(rows), 3 * tracks, "keeping the strongest")
         return stacked(blocks)
 
-    def _local(self, listened: csr_array, neighbourhood: int, progress: Progress) -> csr_array:
-        tracks = listened.shape[1]
+    def _local(self, listeners: Listeners, neighbourhood: int, progress: Progress) -> csr_array:
+        listened, counts = listeners.played, listeners.counts()
+        ridge, tracks = self._ridge(counts), listened.shape[1]
         by_track = listened.T.tocsr()
         size = min(neighbourhood, max(1, tracks - 1))
         columns: list[csr_array] = []
@@ -91,8 +127,10 @@ class EASE(Algorithm):
                     listened.indices.astype(np.int64),
                     by_track.indptr.astype(np.int64),
                     by_track.indices.astype(np.int64),
+                    listeners.weights,
+                    counts,
+                    ridge,
                     size,
-                    np.float32(self.regularization),
                 )
                 indptr = np.arange(len(targets) + 1) * size
                 columns.append(csr_array((weights.ravel(), neighbours.ravel(), indptr), shape=(len(targets), tracks)))
@@ -102,15 +140,15 @@ class EASE(Algorithm):
         return by_source
 
 
-def inverted(gram: Floats, regularization: float) -> Floats:
-    """Return (gram + regularization I)^-1 of a symmetric matrix, overwriting it; by Cholesky factors."""
-    gram[np.diag_indices_from(gram)] += regularization
+def inverted(gram: Floats, ridge: Floats) -> Floats:
+    """Return (gram + diag(ridge))^-1 of a symmetric matrix, overwriting it; by Cholesky factors."""
+    gram[np.diag_indices_from(gram)] += ridge
     # LAPACK sees the transpose of C order, which for a symmetric matrix is the matrix: nothing is copied.
     factor, failed = spotrf(gram.T, lower=True, overwrite_a=True, clean=False)
     if not failed:
         factor, failed = spotri(factor, lower=True, overwrite_c=True)
     if failed:
-        raise TrainingError("X'X + lambda I is not positive definite in single precision; give a larger regularization")
+        raise TrainingError("X'X + Lambda is not positive definite in single precision; give a larger regularization")
     inverse: Floats = factor.T
     mirror(inverse)
     return inverse
@@ -134,13 +172,16 @@ def regress(
     tracks_of: Ints,
     track_begins: Ints,
     users_of: Ints,
+    user_weights: Floats,
+    counts: Floats,
+    ridge: Floats,
     size: int,
-    regularization: np.float32,
 ) -> tuple[Ints, Floats]:
     """Return the `size` nearest tracks of each target and their weights, both (targets, size).
 
-    b = (G_NN + lambda I)^-1 G_Ni, G = X'X over the neighbours N of target i. X (users, tracks) is given as the tracks
-    of each user and the users of each track. Targets with fewer neighbours have weights 0.
+    b = (G_NN + Lambda_N)^-1 G_Ni, G = X' W X over the neighbours N of target i. X (users, tracks) is given as the
+    tracks of each user and the users of each track, the diagonals of W, G and Lambda as `user_weights`, `counts` and
+    `ridge`. Targets with fewer neighbours have weights 0.
     """
     tracks = len(track_begins) - 1
     neighbours = np.zeros((len(targets), size), dtype=np.int64)
@@ -154,16 +195,16 @@ def regress(
             common[:] = 0
             for user in users_of[track_begins[target] : track_begins[target + 1]]:
                 for track in tracks_of[user_begins[user] : user_begins[user + 1]]:
-                    common[track] += 1
-            near = nearest(common, track_begins, target, size)
+                    common[track] += user_weights[user]
+            near = nearest(common, counts, target, size)
             count = len(near)
             if count == 0:
                 continue
             for position in range(count):
                 place[near[position]] = position
-            gram = count_pairs(near, place, user_begins, tracks_of, track_begins, users_of)
+            gram = weigh_pairs(near, place, user_begins, tracks_of, track_begins, users_of, user_weights)
             for position in range(count):
-                gram[position, position] += regularization
+                gram[position, position] += ridge[near[position]]
             solved = np.linalg.solve(gram, common[near])
             for position in range(count):
                 neighbours[index, position] = near[position]
@@ -173,29 +214,34 @@ def regress(
 
 
 @compiled
-def count_pairs(
-    near: Ints, place: Ints, user_begins: Ints, tracks_of: Ints, track_begins: Ints, users_of: Ints
+def weigh_pairs(
+    near: Ints,
+    place: Ints,
+    user_begins: Ints,
+    tracks_of: Ints,
+    track_begins: Ints,
+    users_of: Ints,
+    user_weights: Floats,
 ) -> Floats:
-    """Return how many listeners each two of the tracks `near` share; `place` is where a track stands there, or -1."""
+    """Return what those count who played two of the tracks `near`; `place` is where a track stands there, or -1."""
     gram = np.zeros((len(near), len(near)), dtype=np.float32)
     for position in range(len(near)):
         track = near[position]
         for user in users_of[track_begins[track] : track_begins[track + 1]]:
             for other in tracks_of[user_begins[user] : user_begins[user + 1]]:
                 if place[other] >= 0:
-                    gram[position, place[other]] += 1
+                    gram[position, place[other]] += user_weights[user]
     return gram
 
 
 @compiled
-def nearest(common: Floats, track_begins: Ints, target: int, size: int) -> Ints:
+def nearest(common: Floats, counts: Floats, target: int, size: int) -> Ints:
     """Return the `size` tracks with the highest cosine to the target: fewer where fewer have a listener in common.
 
-    `common` (tracks,) counts the listeners that each track shares with the target.
+    `common` (tracks,) is what the listeners count that each track shares with the target, `counts` all of its own.
     """
     found: Ints = np.flatnonzero(common) if size < len(common) - 1 else np.arange(len(common))
     found = found[found != target]
     if len(found) > size:
-        listeners = (track_begins[found + 1] - track_begins[found]).astype(np.float32)
-        found = found[np.argsort(-common[found] / np.sqrt(listeners))[:size]]
+        found = found[np.argsort(-common[found] / np.sqrt(counts[found]))[:size]]
     return found
