@@ -17,6 +17,8 @@ from training.metrics import Column
 RESAMPLES: Final = 1000
 CONFIDENCE: Final = 0.95
 
+_TAILS: Final = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
+
 _DRAWS_AT_ONCE: Final = 4_000_000
 
 _ROUNDING: Final = 1e-12
@@ -59,6 +61,16 @@ class Difference(BaseModel):
     def clear(self) -> bool:
         """Return whether the interval leaves no doubt about the sign."""
         return self.low > 0 or self.high < 0
+
+
+class Share(BaseModel):
+    """A mean as a share of another over the same users or groups."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mean: float
+    low: float
+    high: float
 
 
 def estimates(columns: Mapping[str, Column], seed: int) -> dict[str, Estimate]:
@@ -107,8 +119,22 @@ def paired_t(gap: Column) -> tuple[float | None, float | None]:
     return t, float(2 * student.sf(abs(t), len(gap) - 1))
 
 
+def share_of(part: Column, whole: Column, seed: int) -> Share:
+    """Return the mean of `part` over the mean of `whole`, (n,) each without NaN, the whole above 0."""
+    means = _resampled_means(np.stack([part, whole], axis=1), seed)
+    shares = np.divide(means[:, 0], means[:, 1], out=np.full(len(means), np.nan), where=means[:, 1] > 0)
+    low, high = np.nanquantile(shares, _TAILS)
+    return Share(mean=float(part.mean() / whole.mean()), low=float(low), high=float(high))
+
+
 def mean_intervals(values: NDArray[np.float64], seed: int) -> tuple[Column, Column]:
     """Return both ends (columns,) of the interval of each column's mean; values (n, columns), NaN left out."""
+    low, high = np.nanquantile(_resampled_means(values, seed), _TAILS, axis=0)
+    return low, high
+
+
+def _resampled_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """Return the means (resamples, columns) of values (n, columns), NaN left out, NaN where nothing is drawn."""
     rng = np.random.default_rng(seed)
     present = ~np.isnan(values)
     filled = np.where(present, values, 0.0)
@@ -119,9 +145,7 @@ def mean_intervals(values: NDArray[np.float64], seed: int) -> tuple[Column, Colu
         times = _times_drawn(rng, min(at_once, RESAMPLES - start), n)
         counts = np.full((len(times), values.shape[1]), float(n)) if present.all() else times @ present
         parts.append(np.divide(times @ filled, counts, out=np.full(counts.shape, np.nan), where=counts > 0))
-    tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-    low, high = np.nanquantile(np.concatenate(parts), tails, axis=0)
-    return low, high
+    return np.concatenate(parts)
 
 
 def _times_drawn(rng: np.random.Generator, resamples: int, n: int) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from training.bootstrap import differences, estimates
+from training.bootstrap import differences, estimates, share_of
 
 
 def test_the_interval_is_that_of_theory_where_there_is_a_theory() -> None:
@@ -79,3 +79,14 @@ def test_t_is_that_of_the_paired_test_and_missing_where_nothing_varies() -> None
 
     assert (gap.t, gap.p) == (pytest.approx(theory.statistic), pytest.approx(theory.pvalue))
     assert (steady.t, steady.p) == (None, None)
+
+
+def test_a_share_is_that_of_the_means_and_its_interval_is_paired() -> None:
+    whole = np.random.default_rng(0).random(200)
+
+    half = share_of(whole / 2, whole, seed=0)
+    noisy = share_of(np.random.default_rng(1).permutation(whole) / 2, whole, seed=0)
+
+    assert (half.mean, half.low, half.high) == pytest.approx((0.5, 0.5, 0.5))  # everybody gets exactly half
+    assert noisy.mean == pytest.approx(0.5)
+    assert noisy.low < 0.48 < 0.52 < noisy.high

@@ -119,8 +119,56 @@ def test_all_files_are_written_and_the_page_needs_no_other(prepared: Path, model
     assert len(pd.read_csv(out / "users.csv")) == 3 * 2 * LISTENERS
     assert len(pd.read_csv(out / "groups.csv")) == 3 * 2 * 2 * 3
     lines = [json.loads(line) for line in rankings.read_text().splitlines()]
-    assert len(lines) == 3 * 2 * 2 * 3
-    assert {"group_id", "user_ids", "model", "strategy", "track_ids"} <= set(lines[0])
+    of_groups, of_listeners = ([line for line in lines if ("group_id" in line) == given] for given in (True, False))
+    assert len(of_groups) == 3 * 2 * 2 * 3
+    assert len(of_listeners) == 3 * 2 * LISTENERS
+    assert all({"user_ids", "model", "strategy", "track_ids"} <= set(line) for line in lines)
+    seer = next(line for line in of_listeners if (line["model"], line["protocol"]) == ("seer", "new"))
+    assert seer["user_ids"] == ["u00"]
+    assert seer["track_ids"] == ["t00", "t10"]  # the two even tracks that u00 had not heard
+
+
+def test_types_and_sizes_are_judged_apart_and_together_against_the_baseline(prepared: Path, models: Path) -> None:
+    plan = Plan(
+        data=prepared, models=models, names=("seer", "fool"), strategies=("average", "fair_share"), n_groups=(3,),
+        group_types=("similar", "divergent"), group_sizes=(2, 3), baselines=("fool/average",), cutoffs=(5,),
+    )  # fmt: skip
+
+    results = evaluate(plan).results
+
+    assert [(cohort.name, cohort.groups) for cohort in results.cohorts] == [
+        ("similar groups of 2", 3),
+        ("similar groups of 3", 3),
+        ("divergent groups of 2", 3),
+        ("divergent groups of 3", 3),
+    ]
+    assert results.cohorts[0].likeness is not None
+    assert results.cohorts[0].likeness > 0.5 > (results.cohorts[2].likeness or 0)
+    assert results.group_tables[0] == ("all groups", 12)
+    compared = [row for row in results.comparisons if row.of == "groups"]
+    assert {row.second for row in compared} == {"fool/average"}
+    assert {row.first for row in compared} == {"fool/fair_share", "seer/average", "seer/fair_share"}
+    assert {row.cohort for row in compared} == {"all groups", *(cohort.name for cohort in results.cohorts)}
+
+
+def test_a_baseline_that_is_not_evaluated_is_a_clear_error(
+    prepared: Path, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(prepared, models, tmp_path, "--strategy", "average", "--baseline", "dictator") == 2
+
+    assert "'dictator' is not evaluated" in capsys.readouterr().err
+
+
+def test_sessions_and_guests_have_their_figures_and_tables(
+    prepared: Path, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--n-groups", "2", "--group-size", "2", "--strategy", "average", "fair_share", "--model", "seer"]
+
+    assert run(prepared, models, tmp_path, *options, "--sessions") == 0
+    assert "Sessions of 6 playlists of 10" in capsys.readouterr().out
+    assert (tmp_path / "figures" / "sessions.png").exists()
+    assert run(prepared, models, tmp_path, *options, "--cold-start") == 1  # nobody heard twenty tracks
+    assert "listeners with 20 liked tracks" in capsys.readouterr().err
 
 
 def test_given_groups_may_hold_strangers_and_people_with_nothing_relevant(

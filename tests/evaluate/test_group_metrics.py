@@ -3,15 +3,17 @@
 from math import log2
 from pathlib import Path
 
+import ir_measures
 import numpy as np
 import pytest
+from ir_measures import Success, nDCG
 from scipy.sparse import csr_array
 
 from service.core.artifacts import ArtifactStore
 from service.core.ids import IdIndex
 from service.core.recommenders import recommender_of
 from training.data import Pairs
-from training.evaluate.group_metrics import GroupTruth, judge_groups, prefix_min_max
+from training.evaluate.group_metrics import GroupTruth, judge_groups, min_max
 from training.groups import Group
 from training.metrics import Shelf, Truth, coverage
 
@@ -47,6 +49,7 @@ def test_a_list_of_four_judged_by_hand(models: Path) -> None:
     assert figures["min_ndcg@4"] == 0
     assert figures["zero_recall@4"] == 1 / 2
     assert figures["dfh@4"] == pytest.approx((1 / log2(3) + 0) / 2)
+    assert figures["min_max@4"] == 0
     assert figures["prefix_min_max@4"] == 0  # nothing but even tracks: u01, who likes odd ones, gets nothing
 
 
@@ -82,15 +85,32 @@ def test_what_one_member_heard_before_nobody_is_asked_for(models: Path) -> None:
     assert figures_of(models, truth, [3])["ndcg@4"] == 1
 
 
+def test_figures_of_a_group_are_the_mean_and_the_least_of_what_ir_measures_says_of_its_members(models: Path) -> None:
+    rng = np.random.default_rng(0)
+    members, k = ["u00", "u01", "stranger"], 6
+    likes = {user_id: rng.choice(20, rng.integers(1, 9), replace=False).tolist() for user_id in members}
+    rows = rng.permutation(20)[:k].tolist()
+
+    figures = figures_of(models, truth_of([Group(group_id="g", user_ids=tuple(members))], likes), rows, (k,))
+
+    qrels = [ir_measures.Qrel(user_id, str(row), 1) for user_id in members for row in likes[user_id]]
+    run = [ir_measures.ScoredDoc(user_id, str(row), -place) for user_id in members for place, row in enumerate(rows)]
+    of_members = [line.value for line in ir_measures.iter_calc([nDCG @ k], qrels, run)]
+    hits = [line.value for line in ir_measures.iter_calc([Success @ k], qrels, run)]
+    assert figures[f"ndcg@{k}"] == pytest.approx(np.mean(of_members))
+    assert figures[f"min_ndcg@{k}"] == pytest.approx(min(of_members))
+    assert figures[f"zero_recall@{k}"] == pytest.approx(1 - np.mean(hits))
+
+
 def test_taking_turns_is_even_only_after_every_turn() -> None:
     received = np.array([[[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]]])
     best = np.ones((2, 4))
 
-    assert prefix_min_max(received, best).tolist() == [[0, 1, 0.5, 1]]
+    assert min_max(received, best).tolist() == [[0, 1, 0.5, 1]]
 
 
 def test_a_list_that_gives_nobody_anything_is_not_even() -> None:
-    assert prefix_min_max(np.zeros((1, 2, 3)), np.ones((2, 3))).tolist() == [[0, 0, 0]]
+    assert min_max(np.zeros((1, 2, 3)), np.ones((2, 3))).tolist() == [[0, 0, 0]]
 
 
 def test_novelty_popularity_and_artists_of_a_list() -> None:

@@ -4,27 +4,25 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from service.core.strategies import STRATEGIES
-from training.bootstrap import Estimate
 from training.commands.arguments import not_negative, positive
 from training.evaluate import Evaluation, Plan, evaluate
-from training.evaluate.held_out import EARLIER, Protocol
-from training.evaluate.results import Results
+from training.evaluate.cold_start import LIKED
+from training.evaluate.held_out import EARLIER
+from training.evaluate.sessions import LENGTH, PLAYLISTS
 from training.groups import GROUP_TYPES
 from training.metrics import CUTOFFS
-from training.report import left_out, write_report
-from training.report.figures import PROTOCOL_TITLES, middle_cutoff
+from training.report import write_report
+from training.report.tables import on_screen
 
-FILE_WIDTH: Final = 110
+FILE_WIDTH: Final = 120
 """Columns of the tables where they do not go to a terminal."""
 
 
@@ -71,7 +69,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--groups", type=Path, metavar="FILE",
         help='groups in place of random ones: JSON lines {"group_id", "user_ids"}',
     )  # fmt: skip
-    parser.add_argument("--rankings", type=Path, metavar="FILE", help="also write what was recommended, as JSON lines")
+    parser.add_argument(
+        "--sessions", action="store_true",
+        help=f"also judge {PLAYLISTS} playlists of {LENGTH} tracks in a row for each group, without repeats",
+    )  # fmt: skip
+    parser.add_argument(
+        "--cold-start", action="store_true",
+        help=f"also judge what guests get who like 0, {', '.join(map(str, LIKED))} tracks",
+    )  # fmt: skip
+    parser.add_argument(
+        "--candidates", type=Path, metavar="FILE",
+        help='also judge given candidate lists: JSON lines {"group_id" or "user_ids", "positive", "negatives"}',
+    )  # fmt: skip
+    parser.add_argument(
+        "--rankings", type=Path, metavar="FILE",
+        help="also write what was recommended to every listener and group, as JSON lines",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -87,6 +100,9 @@ def run(args: argparse.Namespace) -> int:
         group_types=tuple(args.group_type),
         group_sizes=tuple(args.group_size),
         baselines=tuple(args.baseline),
+        sessions=args.sessions,
+        cold_start=args.cold_start,
+        candidates=args.candidates,
         groups=args.groups,
         cutoffs=tuple(sorted(set(args.k))),
         max_users=args.max_users or None,
@@ -97,7 +113,8 @@ def run(args: argparse.Namespace) -> int:
         evaluation = evaluate(plan, say=status.update)
         status.update("drawing figures")
         write(evaluation, args.out, args.rankings)
-    show(evaluation.results, console)
+    for part in on_screen(evaluation.results):
+        console.print(part)
     console.print(f"{args.out / 'report.html'} shows it all, results.json has every figure", markup=False)
     return 0
 
@@ -106,71 +123,19 @@ def write(evaluation: Evaluation, out: Path, rankings: Path | None) -> None:
     """Write results.json, the tables of single figures, the figures and the report."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "results.json").write_text(evaluation.results.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    pd.concat([table.frame() for table in evaluation.users]).to_csv(out / "users.csv", index=False)
-    pd.concat([table.frame() for table in evaluation.groups]).to_csv(out / "groups.csv", index=False)
+    for name, tables in (("users", evaluation.users), ("groups", evaluation.groups)):
+        frames = [table.frame() for table in tables]
+        (pd.concat(frames) if frames else pd.DataFrame()).to_csv(out / f"{name}.csv", index=False)
     if rankings is not None:
-        lines = (json.dumps(line, ensure_ascii=False) for table in evaluation.groups for line in table.rankings())
-        rankings.parent.mkdir(parents=True, exist_ok=True)
-        rankings.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        write_rankings(evaluation, rankings)
     write_report(evaluation, out)
 
 
-def show(results: Results, console: Console) -> None:
-    """Print what was judged by, and the main tables."""
-    data, population = results.data, results.population
-    console.print(
-        f"{data.folder}, {data.split} split: {data.relevant} relevant pairs, {data.new_share:.1%} of them new; "
-        f"{population.drawn} of {population.known} listeners judged",
-        markup=False,
-    )
-    for line in [*left_out(results), *results.warnings]:
-        console.print(line, style="yellow", markup=False)
-    for protocol in PROTOCOL_TITLES:
-        console.print(_group_table(results, protocol))
-    for protocol in PROTOCOL_TITLES:
-        console.print(_user_table(results, protocol))
-
-
-def _group_table(results: Results, protocol: Protocol) -> Table:
-    cohort, number = results.group_tables[0]
-    table = Table(
-        title=f"{cohort.capitalize()} ({number}), {PROTOCOL_TITLES[protocol]}: mean ± sd",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-    )
-    names = [f"precision@{k}" for k in results.cutoffs]
-    _add_columns(table, ["model", "strategy"], names)
-    for row in results.main_groups:
-        if row.protocol == protocol:
-            cells = [_cell(row.metrics.get(name), lambda e: f"{e.mean:.3f} ± {e.sd:.3f}") for name in names]
-            table.add_row(row.model, row.strategy, *cells, style="bold" if row.default else "")
-    return table
-
-
-def _user_table(results: Results, protocol: Protocol) -> Table:
-    k = middle_cutoff(results)
-    table = Table(
-        title=f"Single listeners, {PROTOCOL_TITLES[protocol]}: mean ± half of the 95 % interval",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-    )
-    names = [f"{name}@{k}" for name in ("ndcg", "precision", "recall", "map")]
-    _add_columns(table, ["model"], ["users", *names])
-    for row in results.users:
-        if row.protocol == protocol:
-            cells = [
-                _cell(row.metrics.get(name), lambda e: f"{e.mean:.4f} ±{(e.high - e.low) / 2:.4f}") for name in names
-            ]
-            table.add_row(row.model, str(row.users), *cells)
-    return table
-
-
-def _add_columns(table: Table, labels: Sequence[str], figures: Sequence[str]) -> None:
-    for label in labels:
-        table.add_column(label, no_wrap=True)
-    for label in figures:
-        table.add_column(label, justify="right", no_wrap=True)
-
-
-def _cell(estimate: Estimate | None, form: Callable[[Estimate], str]) -> str:
-    return "-" if estimate is None else form(estimate)
+def write_rankings(evaluation: Evaluation, path: Path) -> None:
+    """Write a line for every list of a listener, then of a group."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        for line in chain(
+            *(table.rankings() for table in evaluation.users), *(t.rankings() for t in evaluation.groups)
+        ):
+            file.write(f"{json.dumps(line, ensure_ascii=False)}\n")

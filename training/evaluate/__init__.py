@@ -12,13 +12,26 @@ from service.core.errors import ConfigurationError, DataError
 from service.core.strategies import STRATEGIES
 from training.bootstrap import CONFIDENCE, RESAMPLES
 from training.data import Split
-from training.evaluate.cohorts import Cohort, describe, drawn_cohorts, given_cohort, selections
+from training.evaluate.candidates import compare_candidates, describe_candidates, rank_candidates, read_candidates
+from training.evaluate.cohorts import Cohort, describe, drawn_cohorts, selections
+from training.evaluate.cold_start import judge_guests
 from training.evaluate.held_out import HeldOut
 from training.evaluate.listeners import UserTable, compare_users, draw_users, judge_users
 from training.evaluate.playlists import GroupTable, check_baselines, compare_playlists, judge_playlists
-from training.evaluate.results import DataInfo, ModelInfo, Population, Results
+from training.evaluate.results import (
+    Candidates,
+    ColdStart,
+    Comparison,
+    DataInfo,
+    ModelInfo,
+    Population,
+    Results,
+    middle_cutoff,
+)
+from training.evaluate.sessions import CUTOFFS as SESSION_CUTOFFS
+from training.evaluate.sessions import judge_sessions
 from training.evaluate.subject import Subject
-from training.groups import Group, GroupType, Listeners
+from training.groups import Group, GroupType, Listeners, read_groups
 from training.metrics import CUTOFFS
 
 INTERVAL: Final = f"{CONFIDENCE:.0%} percentile bootstrap of the mean, {RESAMPLES} resamples"
@@ -50,6 +63,12 @@ class Plan:
     """Given groups in place of drawn ones."""
     baselines: tuple[str, ...] = ()
     """What playlists are compared with, as `compare_playlists` reads it."""
+    sessions: bool = False
+    """Also judge whole sessions of several playlists."""
+    cold_start: bool = False
+    """Also judge what guests get, by how many tracks they name."""
+    candidates: Path | None = None
+    """Also judge given candidate lists; with them there need not be anything held out."""
     cutoffs: tuple[int, ...] = CUTOFFS
     max_users: int | None = 10_000
     """More listeners than this are not judged one by one but by so many of them; None: all."""
@@ -74,21 +93,43 @@ def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
     """
     started = perf_counter()
     say("reading the data")
-    held_out = HeldOut.load(plan.data, plan.split)
+    held_out = HeldOut.load(plan.data, plan.split, may_be_empty=plan.candidates is not None)
     say("loading the models")
     subjects = _subjects(plan)
     check_baselines(plan.baselines, subjects, plan.strategies)
+    given = [] if plan.groups is None else read_groups(plan.groups)
+    lists = [] if plan.candidates is None else read_candidates(plan.candidates, given)
     population, users = draw_users(held_out, subjects, plan.max_users, plan.seed)
-    if not users:
+    if not users and not lists:
         raise DataError(_nobody(held_out, population))
+
     say(f"ranking all tracks for {len(users)} listeners")
-    user_tables = judge_users(held_out, subjects, users, plan.cutoffs)
-    cohorts = _cohorts(plan, held_out, subjects)
+    user_tables = judge_users(held_out, subjects, users, plan.cutoffs) if users else []
+
+    cohorts = _cohorts(plan, held_out, subjects, given) if users else []
     groups = [group for cohort in cohorts for group in cohort.groups]
     chosen = selections(cohorts, plan.n_groups if plan.groups is None else [len(groups)])
-    largest = chosen[-len(selections(cohorts, [1])) :]
+    whole = chosen[-len(selections(cohorts, [1])) :]
     say(f"making playlists for {len(groups)} groups")
     group_tables = judge_playlists(held_out, subjects, plan.strategies, groups, plan.cutoffs, plan.seed)
+    session_tables: list[GroupTable] = []
+    if plan.sessions:
+        say(f"making sessions for {len(groups)} groups")
+        session_tables = judge_sessions(held_out, subjects, plan.strategies, groups, plan.seed)
+
+    guests: ColdStart | None = None
+    if plan.cold_start:
+        say("ranking for guests")
+        guests = judge_guests(held_out, subjects, users, middle_cutoff(plan.cutoffs), plan.seed)
+
+    candidates: Candidates | None = None
+    candidate_comparisons: list[Comparison] = []
+    if plan.candidates is not None:
+        say(f"ranking {len(lists)} candidate lists")
+        tables = rank_candidates(lists, subjects, plan.strategies, plan.seed)
+        candidates = describe_candidates(plan.candidates, lists, tables, subjects, plan.cutoffs, plan.seed)
+        candidate_comparisons = compare_candidates(tables, plan.cutoffs, plan.baselines, plan.seed)
+
     say("drawing resamples")
     models = [_model_info(subject, held_out) for subject in subjects]
     results = Results(
@@ -103,9 +144,14 @@ def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
         users=[table.row(plan.cutoffs, plan.seed) for table in user_tables],
         cohorts=[describe(held_out, subjects, cohort) for cohort in cohorts],
         groups=[table.row(selection, plan.cutoffs, plan.seed) for selection in chosen for table in group_tables],
+        sessions=[table.row(selection, SESSION_CUTOFFS, plan.seed) for selection in whole for table in session_tables],
+        cold_start=guests,
+        candidates=candidates,
         comparisons=[
             *compare_users(user_tables, plan.seed),
-            *compare_playlists(group_tables, largest, plan.baselines, plan.seed),
+            *compare_playlists(group_tables, whole, plan.baselines, plan.seed),
+            *compare_playlists(session_tables, whole, plan.baselines, plan.seed, of="sessions"),
+            *candidate_comparisons,
         ],
         warnings=_warnings(held_out, models, groups),
         seconds=perf_counter() - started,
@@ -125,10 +171,10 @@ def _subjects(plan: Plan) -> list[Subject]:
     return [Subject.of(store.load(name)) for name in names]
 
 
-def _cohorts(plan: Plan, held_out: HeldOut, subjects: Sequence[Subject]) -> list[Cohort]:
+def _cohorts(plan: Plan, held_out: HeldOut, subjects: Sequence[Subject], given: list[Group]) -> list[Cohort]:
     """Return the groups of the plan: those given, or drawn from all listeners who can be judged."""
     if plan.groups is not None:
-        return [given_cohort(plan.groups)]
+        return [Cohort(f"groups of {plan.groups.name}", given)]
     listeners = Listeners.of(draw_users(held_out, subjects, None, plan.seed)[1], held_out.train)
     return drawn_cohorts(listeners, plan.group_types, plan.group_sizes, max(plan.n_groups), plan.seed)
 
@@ -177,7 +223,7 @@ def _warnings(held_out: HeldOut, models: Sequence[ModelInfo], groups: Sequence[G
             f"{', '.join(strange)}: trained on other data than this train.parquet, so they may have seen what they "
             "are judged by"
         )
-    if held_out.split == "validation":
+    if held_out.split == "validation" and not held_out.pairs.empty:
         warnings.append("judged by the validation split, which a training may have used to stop early or to be tuned")
     if len(members) > _CROWDED * len(set(members)):
         warnings.append(

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from training.evaluate.held_out import HeldOut
 from training.evaluate.results import CohortInfo
 from training.evaluate.subject import Subject
-from training.groups import Group, GroupType, Listeners, draw_groups, read_groups
+from training.groups import Group, GroupType, Listeners, draw_groups
 
 ALL: Final = "all groups"
 """The name of all cohorts taken together."""
@@ -46,15 +45,11 @@ def drawn_cohorts(
     ]
 
 
-def given_cohort(path: Path) -> Cohort:
-    """Return the groups of a `--groups` file."""
-    return Cohort(f"groups of {path.name}", read_groups(path))
-
-
 def selections(cohorts: Sequence[Cohort], numbers: Sequence[int]) -> list[Selection]:
     """Return the first so many groups of each cohort for each number, and of all cohorts where there are several."""
-    ends = np.cumsum([len(cohort.groups) for cohort in cohorts])
-    begins = ends - [len(cohort.groups) for cohort in cohorts]
+    sizes = np.array([len(cohort.groups) for cohort in cohorts], dtype=np.int64)
+    ends = sizes.cumsum()
+    begins = ends - sizes
     chosen = []
     for number in sorted(set(numbers)):
         heads = [np.arange(begin, min(begin + number, end)) for begin, end in zip(begins, ends, strict=True)]

@@ -15,7 +15,7 @@ from service.core.recommender import Recommender
 from training.groups import Group
 from training.metrics import Column, Positions, Truth, first_hit_discount, ndcg
 
-GROUP_METRICS: Final = ("precision", "ndcg", "min_ndcg", "zero_recall", "dfh", "prefix_min_max")
+GROUP_METRICS: Final = ("precision", "ndcg", "min_ndcg", "zero_recall", "dfh", "min_max", "prefix_min_max")
 """Metrics of one group's list; docs/evaluation.md says what each is."""
 
 
@@ -60,8 +60,13 @@ def members_of(model: Recommender, group: Group) -> tuple[Member, ...]:
     return tuple(Member(user_row=model.users.row(user_id)) for user_id in group.user_ids)
 
 
-def recommend(model: Recommender, strategy: str, truth: GroupTruth, k: int, seed: int) -> NDArray[np.int64]:
-    """Return the list of each group (groups, k) from the function that serves, `UNKNOWN` where there are no more."""
+def recommend(
+    model: Recommender, strategy: str, truth: GroupTruth, k: int, seed: int, played: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Return the list of each group (groups, k) from the function that serves, `UNKNOWN` where there are no more.
+
+    `played` is what each has heard in this session (groups, n), in order, `UNKNOWN` for nothing.
+    """
     queries = [
         GroupQuery(
             members=members_of(model, group),
@@ -69,6 +74,7 @@ def recommend(model: Recommender, strategy: str, truth: GroupTruth, k: int, seed
             strategy=strategy,
             seed=seed + place,
             excluded=frozenset(truth.excluded(group).tolist()),
+            already_played=() if played is None else tuple(played[place][played[place] != UNKNOWN].tolist()),
         )
         for place, group in enumerate(truth.groups)
     ]
@@ -103,6 +109,7 @@ def _judge_group(
     for k in cutoffs:
         length = np.maximum((lists[:, :k] != UNKNOWN).sum(axis=1), 1)
         figures[f"precision@{k}"] = heard_by_any[:, :k].sum(axis=1) / length
+        figures[f"min_max@{k}"] = evenness[np.arange(len(lists)), length - 1]
         figures[f"prefix_min_max@{k}"] = evenness[:, :k].sum(axis=1) / length
     return figures
 
@@ -144,11 +151,11 @@ def _evenness(model: Recommender, truth: GroupTruth, group: Group, lists: NDArra
     best = np.pad(best, ((0, 0), (0, lists.shape[1] - best.shape[1])))
     received = relevance[:, torch.from_numpy(lists.clip(0))].double().numpy()
     there: NDArray[np.bool_] = lists != UNKNOWN
-    ratio: Column = prefix_min_max(received.swapaxes(0, 1) * there[:, None], best) * there
+    ratio: Column = min_max(received.swapaxes(0, 1) * there[:, None], best) * there
     return ratio
 
 
-def prefix_min_max(received: Column, best: Column) -> Column:
+def min_max(received: Column, best: Column) -> Column:
     """Return for each prefix of each list the least over the greatest share that a member got, (lists, K).
 
     A member's share of a prefix is the relevance received so far (lists, members, K) over that of their own best

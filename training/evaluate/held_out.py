@@ -21,6 +21,11 @@ Protocol = Literal["new", "all"]
 """Whether what a listener heard in an earlier split is left out of their ranking, or may come again as it is served."""
 
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("new", "all")
+PROTOCOL_TITLES: Final[dict[Protocol, str]] = {
+    "all": "everything may be recommended",
+    "new": "only what was not heard before",
+}
+
 EARLIER: Final[dict[Split, tuple[Split, ...]]] = {"validation": ("train",), "test": ("train", "validation")}
 """The splits that can be judged by, and those that came before."""
 
@@ -38,12 +43,12 @@ class HeldOut:
     """sha256 of train.parquet."""
 
     @classmethod
-    def load(cls, folder: Path, split: Split | None = None) -> "HeldOut":
-        """Return a split of a prepared folder: test unless it is empty, then validation."""
+    def load(cls, folder: Path, split: Split | None = None, *, may_be_empty: bool = False) -> "HeldOut":
+        """Return a split of a prepared folder: test unless it is empty, then validation; DataError if that is, too."""
         splits = {name: read_split(folder, name) for name in ("train", "validation", "test")}
         if split is None:
             split = "validation" if splits["test"].empty else "test"
-        if splits[split].empty:
+        if splits[split].empty and not may_be_empty:
             raise DataError(f"{folder / f'{split}.parquet'} holds no pairs, so there is nothing to judge by")
         return cls(
             split=split,
@@ -65,6 +70,14 @@ class HeldOut:
         earlier = self.earlier[columns].drop_duplicates()  # a pair may come again in a later split
         known = self.relevant[columns].merge(earlier, how="left", on=columns, indicator="where")
         return (known["where"] == "left_only").to_numpy(dtype=np.bool_)
+
+    @property
+    def usual(self) -> Protocol:
+        """Return the protocol for what is judged under one alone.
+
+        Where nobody hears a track twice, as in playlists, what is known already can never be right.
+        """
+        return "new" if bool(self.new.all()) else "all"
 
     def users(self, protocol: Protocol) -> set[str]:
         """Return the users with something relevant that the protocol allows to be recommended."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -101,7 +101,9 @@ def judge_playlists(
     seed: int,
     protocols: Sequence[Protocol] = PROTOCOLS,
 ) -> list[GroupTable]:
-    """Return a table for every model, strategy and protocol, all over the same groups."""
+    """Return a table for every model, strategy and protocol, all over the same groups; none without groups."""
+    if not groups:
+        return []
     return [
         table
         for protocol in protocols
@@ -147,16 +149,16 @@ def check_baselines(baselines: Sequence[str], subjects: Sequence[Subject], strat
 
 
 def compare_playlists(
-    tables: Sequence[GroupTable], chosen: Sequence[Selection], baselines: Sequence[str], seed: int
+    tables: Sequence[GroupTable],
+    chosen: Sequence[Selection],
+    baselines: Sequence[str],
+    seed: int,
+    of: Literal["groups", "sessions"] = "groups",
 ) -> list[Comparison]:
-    """Return each table against its baselines over the same groups.
-
-    A baseline is a strategy, of the same model, or MODEL/STRATEGY. Without any it is `REFERENCE`, and the control as it
-    is served.
-    """
+    """Return each table against its baselines over the same groups."""
     return [
         Comparison(
-            of="groups",
+            of=of,
             protocol=first.protocol,
             cohort=selection.cohort,
             first=first.name,
@@ -166,14 +168,21 @@ def compare_playlists(
         for selection in chosen
         for first in tables
         for second in tables
-        if first is not second and first.protocol == second.protocol and _is_baseline(second, first, baselines)
+        if first is not second
+        and first.protocol == second.protocol
+        and is_baseline(second.subject, second.strategy, first.subject, baselines)
     ]
 
 
-def _is_baseline(table: GroupTable, other: GroupTable, baselines: Sequence[str]) -> bool:
-    same_model = table.subject is other.subject
+def is_baseline(subject: Subject, strategy: str, compared: Subject, baselines: Sequence[str]) -> bool:
+    """Return whether a model with a strategy is what another model's playlists are compared with.
+
+    A baseline is a strategy, of the same model, or MODEL/STRATEGY. Without any it is `REFERENCE`, and the control as it
+    is served.
+    """
+    same_model = subject is compared
     if baselines:
-        return table.name in baselines or (same_model and table.strategy in baselines)
+        return f"{subject.name}/{strategy}" in baselines or (same_model and strategy in baselines)
     if same_model:
-        return table.strategy == REFERENCE
-    return table.subject.name == CONTROL and table.as_served
+        return strategy == REFERENCE
+    return subject.name == CONTROL and strategy == subject.model.default_strategy

@@ -1,13 +1,20 @@
 """Everything an evaluation found, as results.json holds it: a public format, each figure with what it rests on."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from service.core.artifacts import DataFingerprint
-from training.bootstrap import Difference, Estimate
+from training.bootstrap import Difference, Estimate, Share
 from training.data import Split
 from training.evaluate.held_out import Protocol
+
+
+def middle_cutoff(cutoffs: Sequence[int]) -> int:
+    """Return the length of list that is shown where there is room for only one."""
+    return sorted(cutoffs)[len(cutoffs) // 2]
 
 
 class _Record(BaseModel):
@@ -87,17 +94,68 @@ class GroupRow(_Record):
     coverage: dict[str, float]
 
 
-class Comparison(_Record):
-    """One row of a table against another over the same users or groups: first minus second."""
+class CandidateRow(_Record):
+    """What a model makes of given candidate lists."""
 
-    of: str
-    """users or groups."""
-    protocol: Protocol
+    model: str
+    strategy: str | None
+    """None for lists of single listeners, ranked by their own scores."""
+    lists: int
+    tied: float
+    """Share of the lists in which the positive is tied with another track."""
+    metrics: dict[str, Estimate]
+
+
+class Candidates(_Record):
+    """Given candidate lists, and what was made of them."""
+
+    source: str
+    groups: int
+    """Lists for groups."""
+    listeners: int
+    """Lists for single listeners."""
+    repeated: int
+    """Negatives named more than once in a list; they count once."""
+    unknown_members: dict[str, int]
+    """For each model, members it has never seen: they have no say, and lists of only such people go by popularity."""
+    unknown_positives: dict[str, int]
+    """For each model, positives it has never seen: they rank behind all tracks it knows."""
+    unknown_negatives: dict[str, int]
+    rows: list[CandidateRow]
+
+
+class Comparison(_Record):
+    """One row of a table against another over the same users, groups or lists: first minus second."""
+
+    of: Literal["users", "groups", "sessions", "candidates"]
+    protocol: Protocol | None
+    """None for given candidate lists."""
     cohort: str | None = None
     """Of groups: which of them."""
     first: str
     second: str
     differences: dict[str, Difference]
+
+
+class ColdStartPoint(_Record):
+    """What guests get from one model who name so many tracks that they like."""
+
+    model: str
+    liked: str
+    """A number; "all" for the whole history, folded in as a guest's; "known" for the listener the model trained on."""
+    quality: Estimate
+    share: Share | None
+    """Of what the same people get as known listeners; None where that is no better than what is popular."""
+
+
+class ColdStart(_Record):
+    """Quality against the number of liked tracks of a guest."""
+
+    guests: int
+    able: int
+    """Listeners who liked enough tracks to be guests; so many of them were drawn."""
+    metric: str
+    points: list[ColdStartPoint]
 
 
 class CohortInfo(_Record):
@@ -131,6 +189,10 @@ class Results(_Record):
     users: list[UserRow]
     cohorts: list[CohortInfo]
     groups: list[GroupRow]
+    sessions: list[GroupRow]
+    """Whole sessions, judged at the end of each playlist; empty unless asked for."""
+    cold_start: ColdStart | None
+    candidates: Candidates | None
     comparisons: list[Comparison]
     warnings: list[str]
     seconds: float
@@ -144,3 +206,8 @@ class Results(_Record):
     def main_groups(self) -> list[GroupRow]:
         """Return the rows of the largest table: of all cohorts together where there are several."""
         return [row for row in self.groups if (row.cohort, row.groups) == self.group_tables[0]]
+
+    @property
+    def usual(self) -> Protocol:
+        """Return the protocol that says most where there is room for only one, as `HeldOut.usual`."""
+        return "new" if self.data.new == self.data.relevant else "all"

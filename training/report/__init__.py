@@ -9,11 +9,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from training.bootstrap import Difference
 from training.evaluate import Evaluation
 from training.evaluate.group_metrics import GROUP_METRICS
-from training.evaluate.held_out import Protocol
+from training.evaluate.held_out import PROTOCOL_TITLES, Protocol
 from training.evaluate.listeners import CONTROL
-from training.evaluate.results import GroupRow, Results
+from training.evaluate.results import Candidates, GroupRow, Results, middle_cutoff
+from training.evaluate.sessions import CUTOFFS as SESSION_CUTOFFS
 from training.metrics import RANK_METRICS
-from training.report.figures import PROTOCOL_TITLES, TRACKS_SHOWN, USERS_SHOWN, Picture, middle_cutoff, pictures
+from training.report.figures import TRACKS_SHOWN, USERS_SHOWN, Picture, pictures
 
 METRICS: Final[dict[str, str]] = {
     "precision": "the share of the tracks in the list that turned out to be heard; for a group, by any member.",
@@ -25,9 +26,9 @@ METRICS: Final[dict[str, str]] = {
     "min_ndcg": "nDCG of the member of the group who is served worst.",
     "zero_recall": "the share of members who turned out to hear nothing of the list; lower is better.",
     "dfh": "how early each member meets their first hit, on the scale of nDCG: 1 first, .63 second, .5 third.",
-    "prefix_min_max": "how even the list is wherever one stops listening: the least share of their own best list that "
-    "a member has got by then over the greatest, 1 for perfectly even. It believes the model; all others believe the "
-    "listeners.",
+    "min_max": "how even the list is: the least share of their own best list that a member has got over the greatest, "
+    "1 for perfectly even. It believes the model; all others believe the listeners.",
+    "prefix_min_max": "the same, wherever one stops listening.",
     "novelty": "how surprising the tracks are: bits, log2 of one over the share of listeners who know the track.",
     "popularity": "the mean number of listeners that a recommended track had in training.",
     "artists": "how many different artists are in a list.",
@@ -37,7 +38,7 @@ METRICS: Final[dict[str, str]] = {
 
 NAMES: Final[dict[str, str]] = {
     "ndcg": "nDCG", "map": "MAP", "mrr": "MRR", "dfh": "DFH", "min_ndcg": "min nDCG", "zero_recall": "zRecall",
-    "prefix_min_max": "prefix min/max", "hit_rate": "hit rate",
+    "min_max": "min/max", "prefix_min_max": "prefix min/max", "hit_rate": "hit rate",
 }  # fmt: skip
 """Names as the literature writes them, where they differ from ours."""
 
@@ -61,7 +62,7 @@ def page(results: Results, drawn: dict[str, Picture]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    k = middle_cutoff(results)
+    k = middle_cutoff(results.cutoffs)
     environment.filters |= {"label": label, "number": number, "image": image}
     return environment.get_template("report.html.j2").render(
         results=results,
@@ -77,6 +78,8 @@ def page(results: Results, drawn: dict[str, Picture]) -> str:
         list_metrics=[f"{name}@{k}" for name in ("novelty", "popularity", "artists")],
         compared_users=[f"{name}@{k}" for name in RANK_METRICS],
         compared_groups=[f"{name}@{k}" for name in GROUP_METRICS],
+        session_cutoffs=SESSION_CUTOFFS,
+        candidate_metrics=[f"{name}@{k}" for k in results.cutoffs for name in ("hit_rate", "ndcg")],
     )
 
 
@@ -111,11 +114,27 @@ def left_out(results: Results) -> list[str]:
             c.nothing_relevant for c in cohorts
         ),
     }
+    counts |= _not_known(results.candidates) if results.candidates is not None else {}
     return [f"{n:,} {what}" for what, n in counts.items() if n]
+
+
+def _not_known(candidates: Candidates) -> dict[str, int]:
+    """Return how much of the candidate lists no model could know."""
+    return {
+        "negatives of candidate lists named again, counted once": candidates.repeated,
+        **{f"members of candidate lists unknown to {m}": n for m, n in candidates.unknown_members.items()},
+        **{
+            f"positives of candidate lists unknown to {m}, ranked behind all that it knows": n
+            for m, n in candidates.unknown_positives.items()
+        },
+        **{f"negatives of candidate lists unknown to {m}": n for m, n in candidates.unknown_negatives.items()},
+    }
 
 
 def findings(results: Results) -> list[str]:
     """Return what the figures say, in a few sentences that claim no more than the intervals allow."""
+    if not results.users:
+        return []
     return [_about_novelty(results), *_about_listeners(results), *_about_groups(results)]
 
 
@@ -128,7 +147,7 @@ def _about_novelty(results: Results) -> str:
 
 def _about_listeners(results: Results) -> list[str]:
     """Return who ranks new tracks best, and whether the lead over the next is clear."""
-    name = f"ndcg@{middle_cutoff(results)}"
+    name = f"ndcg@{middle_cutoff(results.cutoffs)}"
     rows = [row for row in results.users if row.protocol == "new" and name in row.metrics]
     ranked = sorted(rows, key=lambda row: -row.metrics[name].mean)
     if len(ranked) < 2:
@@ -145,10 +164,9 @@ def _about_listeners(results: Results) -> list[str]:
 
 def _about_groups(results: Results) -> list[str]:
     """Return what each model gives to groups as it is served, beside the control where it is there."""
-    k = middle_cutoff(results)
+    k = middle_cutoff(results.cutoffs)
     name = f"precision@{k}"
-    # Where nobody hears a track twice, as in playlists, tracks that are known already can never be right.
-    protocol: Protocol = "new" if results.data.new == results.data.relevant else "all"
+    protocol = results.usual
     rows = [row for row in results.main_groups if row.default and row.protocol == protocol]
     control = next((row for row in rows if row.model == CONTROL), None)
     sentences = []

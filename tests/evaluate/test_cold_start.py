@@ -1,0 +1,46 @@
+"""Guests: what they get for each track that they name."""
+
+from pathlib import Path
+
+import pytest
+
+from service.core.artifacts import ArtifactStore
+from service.core.errors import DataError
+from tests.evaluate.conftest import LISTENERS
+from training.evaluate.cold_start import judge_guests
+from training.evaluate.held_out import HeldOut
+from training.evaluate.results import ColdStart
+from training.evaluate.subject import Subject
+
+EVERYBODY = [f"u{u:02}" for u in range(LISTENERS)]
+
+
+def guests_of(prepared: Path, models: Path, names: list[str], liked: list[int]) -> ColdStart:
+    subjects = [Subject.of(ArtifactStore(models).load(name)) for name in names]
+    return judge_guests(HeldOut.load(prepared), subjects, EVERYBODY, k=2, seed=0, liked=liked)
+
+
+def test_one_track_says_everything_where_there_are_two_camps(prepared: Path, models: Path) -> None:
+    """Whoever likes one even track likes them all, and only they are left: the seer is as sure as of a known one."""
+    points = {point.liked: point for point in guests_of(prepared, models, ["seer"], [1, 8]).points}
+
+    assert list(points) == ["0", "1", "8", "all", "known"]
+    assert [points[liked].quality.mean for liked in ("1", "8", "all", "known")] == pytest.approx([1, 1, 1, 1])
+    share = points["1"].share
+    assert share is not None
+    assert (share.mean, share.low, share.high) == pytest.approx((1, 1, 1))
+    assert points["0"].quality.mean < 0.5  # what is popular is as often odd as even
+
+
+def test_all_models_have_the_same_guests_and_one_worse_than_popularity_has_no_share(
+    prepared: Path, models: Path
+) -> None:
+    curve = guests_of(prepared, models, ["seer", "fool"], [1])
+
+    assert {point.quality.n for point in curve.points} == {LISTENERS} == {curve.guests}
+    assert {point.share for point in curve.points if point.model == "fool"} == {None}  # it puts everything new last
+
+
+def test_a_curve_that_nobody_has_the_history_for_is_a_clear_error(prepared: Path, models: Path) -> None:
+    with pytest.raises(DataError, match="listeners with 9 liked tracks"):  # everybody heard 8
+        guests_of(prepared, models, ["seer"], [9])

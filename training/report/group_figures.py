@@ -1,0 +1,124 @@
+"""Figures of group playlists: what they hit, how evenly, and for how long."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from training.evaluate.held_out import PROTOCOL_TITLES, Protocol
+from training.evaluate.results import GroupRow, Results, middle_cutoff
+from training.evaluate.sessions import CUTOFFS as SESSION_CUTOFFS
+from training.report.canvas import Theme, add_legend, name_at_the_side, spread_out, subplots, whiskers
+
+_NAMES: Final = 15
+"""Names that stand one above the other beside a panel where there are no more."""
+
+
+def _group_rows(results: Results, protocol: Protocol) -> list[GroupRow]:
+    return [row for row in results.main_groups if row.protocol == protocol]
+
+
+def draw_groups(theme: Theme, results: Results) -> Figure:
+    """Draw group precision as dots with intervals: a line a strategy, a colour a model, a panel a protocol."""
+    name, models = f"precision@{middle_cutoff(results.cutoffs)}", [model.name for model in results.models]
+    rows = _group_rows(results, "all")
+    order = sorted({row.strategy for row in rows}, key=lambda s: -_best(rows, s, name))
+    figure, axes = subplots(1, 2, 1.2 + 0.2 * len(order) * (1 + 0.35 * len(models)))
+    for axis, protocol in zip(axes, PROTOCOL_TITLES, strict=True):
+        for row in _group_rows(results, protocol):
+            estimate = row.metrics[name]
+            place = order.index(row.strategy) + 0.7 * ((models.index(row.model) + 0.5) / len(models) - 0.5)
+            colour = theme.colour(models.index(row.model))
+            axis.errorbar(
+                estimate.mean, place, xerr=whiskers([estimate]), fmt="o", color=colour, ms=4.5, elinewidth=1.4
+            )
+            if row.default:
+                axis.plot(estimate.mean, place, "o", ms=9.5, mfc="none", mec=theme.ink, mew=1)
+        axis.set_title(f"{protocol}: {name}")
+        axis.set_yticks(range(len(order)), [strategy.replace("_", " ") for strategy in order])
+        axis.set_ylim(len(order) - 0.4, -0.6)
+        axis.set_xlim(left=0)
+        axis.tick_params(length=0)
+    axes[1].set_yticklabels([])
+    add_legend(figure, theme, models)
+    return figure
+
+
+def _best(rows: Sequence[GroupRow], strategy: str, name: str) -> float:
+    return max(row.metrics[name].mean for row in rows if row.strategy == strategy)
+
+
+def draw_fairness(theme: Theme, results: Results) -> Figure:
+    """Draw the strategies of each model in the planes of accuracy and fairness: a line of two panels a model."""
+    k, models = middle_cutoff(results.cutoffs), [model.name for model in results.models]
+    planes = {f"min_ndcg@{k}": f"nDCG@{k} of the worst served", f"min_max@{k}": f"min/max utility of {k} tracks"}
+    rows = _group_rows(results, results.usual)
+    figure, axes = subplots(len(models), 2, _height(rows) * len(models))
+    places = [(model, plane) for model in models for plane in planes]
+    for axis, (model, plane) in zip(axes, places, strict=True):
+        shown = [row for row in rows if row.model == model and plane in row.metrics]
+        _draw_plane(axis, theme, theme.colour(models.index(model)), shown, f"ndcg@{k}", plane)
+        axis.set_title(model)
+        axis.set_xlabel(f"mean nDCG@{k} of the members")
+        axis.set_ylabel(planes[plane])
+    return figure
+
+
+def _height(rows: Sequence[GroupRow]) -> float:
+    """Return inches enough for the names of all strategies one above the other."""
+    return max(2.6, 0.17 * len({row.strategy for row in rows}) + 0.7)
+
+
+def _draw_plane(axis: Axes, theme: Theme, colour: str, rows: Sequence[GroupRow], x: str, y: str) -> None:
+    """Draw a point with intervals for each strategy, its name to the right of the panel at the end of a line."""
+    across, up = ([row.metrics[name] for row in rows] for name in (x, y))
+    means = [e.mean for e in up]
+    axis.errorbar(
+        [e.mean for e in across], means, whiskers(up), whiskers(across),
+        fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.35,
+    )  # fmt: skip
+    low, high = min(e.low for e in up), max(e.high for e in up)
+    reach = max(high - low, 0.01)
+    axis.set_ylim(low - 0.05 * reach, high + 0.05 * reach)
+    bottom, top = axis.get_ylim()
+    heights = spread_out([(mean - bottom) / (top - bottom) for mean in means], 1 / max(_NAMES, len(rows)))
+    for row, point, mean, height in zip(rows, across, means, heights, strict=True):
+        axis.plot(point.mean, mean, "o", ms=4.5, color=colour)
+        if row.default:
+            axis.plot(point.mean, mean, "o", ms=9.5, mfc="none", mec=theme.ink, mew=1)
+        name_at_the_side(axis, theme, row.strategy, (point.mean, mean), height, bold=row.default)
+
+
+def draw_sessions(theme: Theme, results: Results) -> Figure:
+    """Draw how even a session is by the end of each playlist: a panel a model, a line a strategy."""
+    models, cohort = [model.name for model in results.models], results.group_tables[0][0]
+    rows = [row for row in results.sessions if row.cohort == cohort]
+    lines = (len(models) + 1) // 2
+    figure, axes = subplots(lines, 2, _height(rows) * lines)
+    for place, (axis, model) in enumerate(zip(axes, models, strict=False)):
+        _draw_evenness(axis, theme, theme.colour(place), [row for row in rows if row.model == model])
+        axis.set_title(model)
+    for axis in axes[len(models) :]:
+        axis.remove()
+    return figure
+
+
+def _draw_evenness(axis: Axes, theme: Theme, colour: str, rows: Sequence[GroupRow]) -> None:
+    """Draw a line for each strategy, that of the model as it is served in colour and with its interval."""
+    last = SESSION_CUTOFFS[-1]
+    ends = [row.metrics[f"min_max@{last}"].mean for row in rows]
+    for row, end, height in zip(rows, ends, spread_out(ends, 1 / max(_NAMES, len(rows))), strict=True):
+        estimates = [row.metrics[f"min_max@{k}"] for k in SESSION_CUTOFFS]
+        means = [e.mean for e in estimates]
+        if row.default:
+            axis.plot(SESSION_CUTOFFS, means, "-", lw=2, color=colour, zorder=3)
+            lows, highs = [e.low for e in estimates], [e.high for e in estimates]
+            axis.fill_between(SESSION_CUTOFFS, lows, highs, color=colour, alpha=0.18, lw=0)
+        else:
+            axis.plot(SESSION_CUTOFFS, means, "-", lw=1, color=theme.ink, alpha=0.4)
+        name_at_the_side(axis, theme, row.strategy, (last, end), height, bold=row.default)
+    axis.set_ylim(0, 1)
+    axis.set_xticks(SESSION_CUTOFFS)
+    axis.set_xlabel("tracks played in this session")
+    axis.set_ylabel("min/max utility so far")
