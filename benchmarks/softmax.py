@@ -23,7 +23,8 @@ from training.data import PreparedData, load
 from training.metrics import Score, Truth, rank_metrics, sample
 from training.models.algorithm import silent
 from training.models.softmax import Softmax
-from training.publishing import Training, draft_manifest, history_arrays, served
+from training.publishing import Training, draft_manifest
+from training.served import history_arrays, served
 
 RESULTS = Path(__file__).parent / "results" / "softmax.json"
 SEEDS = range(3)

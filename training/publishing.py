@@ -1,26 +1,21 @@
 """From a fitted model to a published artifact: history, calibration and validation figures are added here."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from service.core.artifacts import Artifact, ArtifactStore, DataFingerprint, Manifest, new_version
-from service.core.calibration import Calibration, calibration_ranks
-from service.core.catalogue import Catalogue
+from service.core.artifacts import ArtifactStore, DataFingerprint, Manifest, new_version
+from service.core.calibration import Calibration
 from service.core.errors import TrainingError
 from service.core.recommender import Recommender
-from service.core.recommenders import recommender_of
-from training.data import Interactions, PreparedData
+from training.data import PreparedData
 from training.metrics import validation_metrics
 from training.models.algorithm import Algorithm, Fitted
-
-Arrays = Mapping[str, NDArray[np.generic]]
+from training.served import Arrays, history_arrays, served
 
 _SCORES_AT_ONCE: Final = 4_000_000
 """Scores held at a time, 16 MB."""
@@ -95,42 +90,12 @@ def check_finite(arrays: Arrays, algorithm: str) -> None:
             raise TrainingError(f"{algorithm} diverged: {name} is not finite; try a smaller learning rate")
 
 
-def history_arrays(interactions: Interactions) -> dict[str, NDArray[np.generic]]:
-    """Return the training data as the arrays every artifact carries."""
-    matrix = interactions.matrix
-    return {
-        "history_indptr": matrix.indptr.astype(np.int64),
-        "history_rows": matrix.indices.astype(np.int32),
-        "history_scores": matrix.data.astype(np.float32),
-    }
-
-
 def calibration_arrays(calibration: Calibration) -> dict[str, NDArray[np.generic]]:
     """Return a calibration as the arrays every artifact carries."""
     return {
         "calibration_ranks": calibration.ranks,
         "calibration_scores": calibration.scores,
     }
-
-
-def served(manifest: Manifest, arrays: Arrays, interactions: Interactions) -> Recommender:
-    """Return the model as the service would load it, so that what is measured is what is served.
-
-    A recommender needs a calibration and a calibration the recommender's scores: this one starts with zeros.
-    """
-    users, tracks = interactions.matrix.shape
-    ranks = calibration_ranks(tracks)
-    blank = {"calibration_ranks": ranks, "calibration_scores": np.zeros((users, len(ranks)), dtype=np.float32)}
-    artifact = Artifact(
-        path=Path(manifest.name),
-        manifest=manifest,
-        arrays={**arrays, **blank},
-        users=interactions.users,
-        tracks=interactions.tracks,
-        catalogue=Catalogue(),
-        device=torch.device("cpu"),
-    )
-    return recommender_of(artifact)
 
 
 @torch.inference_mode()

@@ -27,7 +27,10 @@ def model(request: pytest.FixtureRequest, tmp_path: Path) -> Recommender:
     else:
         x = {"ann": [1.0, 0.1], "bob": [0.1, 1.0], "cat": [0.9, 0.2]}
         y = {"a": [1.0, 0.0], "b": [0.6, 0.1], "c": [0.1, 1.0], "d": [0.0, 0.5]}
-        worlds.publish_factors(tmp_path, x, y, PLAYS, name="any")
+        worlds.publish_factors(tmp_path, x, y, PLAYS, name="any" if request.param == "factors" else "wmf")
+    if request.param == "blend":
+        worlds.publish_item_item(tmp_path, NEIGHBOURS, PLAYS, name="ease")
+        worlds.publish_blend(tmp_path, {"wmf": 0.7, "ease": 0.3}, name="any")
     return worlds.load(tmp_path, "any")
 
 

@@ -18,6 +18,19 @@ from service.core.recommenders import recommender_of
 FOLD_IN = {"unobserved_weight": 0.1, "liked_confidence": 1.0, "regularization": 0.01}
 
 
+class Table:
+    """A model whose vectors are what their owners think of each track."""
+
+    def __init__(self, tracks: int) -> None:
+        self.tracks = range(tracks)
+
+    def score(self, vectors: torch.Tensor) -> torch.Tensor:
+        return vectors.clone()
+
+    def score_tracks(self, vectors: torch.Tensor, track_rows: torch.Tensor) -> torch.Tensor:
+        return vectors.gather(2, track_rows[:, None, :].expand(-1, vectors.shape[1], -1))
+
+
 def ballots(
     votes: Sequence[Sequence[float]],
     weights: Sequence[float] | None = None,
@@ -25,6 +38,7 @@ def ballots(
     excluded: Sequence[int] = (),
     played: Sequence[int] = (),
     seed: int = 0,
+    model: type[Table] = Table,
 ) -> Ballots:
     """One group: a line of votes a member, a column a track."""
     table = torch.tensor([votes], dtype=torch.float32)
@@ -34,7 +48,16 @@ def ballots(
         eligible[0, list(excluded)] = False
     member_weights = torch.tensor([weights or [1.0] * len(votes)], dtype=torch.float32)
     heard = torch.tensor([list(played)], dtype=torch.long)
-    return Ballots(table, member_weights, Calibration.measure(table[0]), eligible, heard, (seed,))
+    return Ballots(
+        model(table.shape[2]),
+        table,
+        Calibration.measure(table[0]),
+        by_relevance=False,
+        weights=member_weights,
+        eligible=eligible,
+        played=heard,
+        seeds=(seed,),
+    )
 
 
 def history_arrays(plays: Mapping[str, Mapping[str, float]], tracks: Sequence[str]) -> dict[str, NDArray[np.generic]]:
@@ -143,6 +166,38 @@ def publish_item_item(
         list(plays),
         tracks,
         [TrackInfo(title=f"Song {track}", artist=f"Band {track[0]}") for track in tracks],
+    )
+
+
+def publish_blend(root: Path, weights: Mapping[str, float], *, name: str = "blend") -> Manifest:
+    """Publish a blend of models that are published already, with these weights."""
+    artifacts = [ArtifactStore(root).load(part) for part in weights]
+    models = [recommender_of(artifact) for artifact in artifacts]
+    users = torch.arange(len(artifacts[0].users))
+    scores = [model.score(model.user_vectors(users)) for model in models]
+    spread = torch.stack([table.std(dim=1, correction=0) for table in scores], dim=1)
+    blended = sum(
+        weight * table / table.std(dim=1, correction=0, keepdim=True).clamp(min=1e-9)
+        for weight, table in zip(weights.values(), scores, strict=True)
+    )
+    assert isinstance(blended, torch.Tensor)
+    parts = [
+        {"name": part, "kind": artifact.manifest.kind, "scoring": artifact.manifest.scoring, "weight": weight}
+        for (part, weight), artifact in zip(weights.items(), artifacts, strict=True)
+    ]
+    own = {
+        f"{place}.{array}": values
+        for place, artifact in enumerate(artifacts)
+        for array, values in artifact.arrays.items()
+        if not array.startswith(("history", "calibration"))
+    }
+    history = {array: values for array, values in artifacts[0].arrays.items() if array.startswith("history")}
+    return ArtifactStore(root).publish(
+        manifest(name, "blend", users=len(users), tracks=len(artifacts[0].tracks), scoring={"parts": parts}),
+        {**own, **history, **calibration_arrays(Calibration.measure(blended)), "part_spreads": spread.numpy()},
+        artifacts[0].users.ids,
+        artifacts[0].tracks.ids,
+        [TrackInfo(title=f"Song {track}", artist=f"Band {track[0]}") for track in artifacts[0].tracks],
     )
 
 

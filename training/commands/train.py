@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     data = load(args.data)
     store = ArtifactStore(args.models)
     for training in trainings:
-        fitted, seconds = fit(training, data)
+        fitted, seconds = fit(training, store, data)
         manifest = publish(store, args.name or training.algorithm_name, fitted, training, seconds, data)
         print(summary(manifest, store))
     return 0
@@ -89,11 +89,13 @@ def device(name: str) -> str:
     return name
 
 
-def fit(training: Training, data: PreparedData) -> tuple[Fitted, float]:
+def fit(training: Training, store: ArtifactStore, data: PreparedData) -> tuple[Fitted, float]:
     """Return the fitted model and the seconds it took."""
     started = perf_counter()
     with progress_bar(training.algorithm_name) as progress:
-        fitted = training.algorithm.fit(data, seed=training.seed, device=training.device, progress=progress)
+        fitted = training.algorithm.over(store, data).fit(
+            data, seed=training.seed, device=training.device, progress=progress
+        )
     return fitted, perf_counter() - started
 
 

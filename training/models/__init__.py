@@ -4,6 +4,7 @@ from typing import Final
 
 from training.models.algorithm import Algorithm
 from training.models.basic import Basic
+from training.models.blend import Blend
 from training.models.ease import EASE
 from training.models.item_knn import ItemKNN
 from training.models.softmax import Softmax
@@ -15,5 +16,7 @@ ALGORITHMS: Final[dict[str, type[Algorithm]]] = {
     "item_knn": ItemKNN,
     "softmax": Softmax,
     "wmf": WMF,
+    "blend": Blend,
 }
-"""Every algorithm by the name that `python -m training train` knows it by."""
+"""Every algorithm by the name that `python -m training train` knows it by, in the order that `all` trains them:
+`blend` builds upon the others."""

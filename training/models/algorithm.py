@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
+from service.core.artifacts import ArtifactStore
 from service.core.errors import ConfigurationError
 from training.data import PreparedData
 
@@ -60,6 +61,10 @@ class Algorithm(BaseModel):
         `data.validation` may stop a fit early or choose its best epoch; `data.test` is for figures only.
         Raises `TrainingError` where the parameters diverge: whatever is returned is finite.
         """
+
+    def over(self, store: ArtifactStore, data: PreparedData) -> Self:  # noqa: ARG002, of use to those that override it
+        """Return the algorithm with the published models that it builds upon; most build upon none."""
+        return self
 
     @classmethod
     def preset(cls, name: str = DEFAULT_PRESET, overrides: Mapping[str, object] | None = None) -> Self:

@@ -8,11 +8,13 @@ from typing import Final
 from service.core.artifacts import Artifact
 from service.core.errors import ArtifactError
 from service.core.recommender import Recommender
+from service.core.recommenders.blend import Blend
 from service.core.recommenders.factors import Factors
 from service.core.recommenders.item_item import ItemItem
 from service.core.recommenders.top_tracks import TopTracks
 
-KINDS: Final[dict[str, type[Factors] | type[ItemItem] | type[TopTracks]]] = {
+KINDS: Final[dict[str, type[Blend] | type[Factors] | type[ItemItem] | type[TopTracks]]] = {
+    Blend.kind: Blend,
     Factors.kind: Factors,
     ItemItem.kind: ItemItem,
     TopTracks.kind: TopTracks,

@@ -1,0 +1,147 @@
+"""Scores as a weighted sum of other models' scores, each measured in its own spread for the listener."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from torch import Tensor
+
+from service.core.artifacts import Artifact
+from service.core.ranking import Ranking, top_k
+from service.core.recommenders.factors import Factors
+from service.core.recommenders.item_item import ItemItem
+
+PARTS: Final[dict[str, type[Factors] | type[ItemItem]]] = {Factors.kind: Factors, ItemItem.kind: ItemItem}
+"""Kinds that a part may be of: play counts are 0 for all that is new, and a blend of blends is a blend."""
+
+
+Parts = Sequence[Factors | ItemItem]
+
+
+class BlendPart(BaseModel):
+    """What the manifest of kind `blend` says of each of its models."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """What the model is called, for people."""
+    kind: str
+    """How it scores: a key of `PARTS`."""
+    scoring: dict[str, JsonValue] = Field(default_factory=dict)
+    """What its kind needs to know."""
+    weight: float = Field(ge=0, allow_inf_nan=False)
+    """Its share of the sum."""
+    version: str | None = None
+    """The version that was blended; None for a model that was trained for this blend alone."""
+    sha256: str | None = None
+    """Digest of that version's arrays."""
+
+
+class BlendScoring(BaseModel):
+    """What the manifest of kind `blend` says beside its arrays."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    parts: tuple[BlendPart, ...] = Field(min_length=1)
+
+
+class Blend:
+    """A listener's score of a track is sum_p w_p s_p / spread_p, s_p the score that part p gives it.
+
+    spread_p is the standard deviation of what part p gives this listener for all tracks: without it the part with the
+    larger numbers would decide. A vector holds each part's own vector times m_p = w_p / spread_p, one after another,
+    and at its end the m_p themselves, so scores stay linear in vectors.
+    """
+
+    kind: Final = "blend"
+    default_strategy: Final = "fair_share"
+
+    def __init__(self, artifact: Artifact, parts: Parts, weights: Tensor, spreads: Tensor) -> None:
+        self.users, self.tracks = artifact.users, artifact.tracks
+        self.history = artifact.history
+        self.calibration = artifact.calibration
+        self.parts = tuple(parts)
+        self._weights = weights
+        """(parts,)"""
+        self._spreads = spreads
+        """(users, parts)"""
+        anybody = torch.zeros(1, dtype=torch.long)
+        self._widths = [*(part.user_vectors(anybody).shape[1] for part in parts), len(parts)]
+
+    @classmethod
+    def from_artifact(cls, artifact: Artifact) -> Self:
+        """Return the model of an artifact; ArtifactError where its arrays do not fit together."""
+        scoring = artifact.scoring(BlendScoring)
+        spreads = artifact.array("part_spreads", rows=len(artifact.users), dimensions=2)
+        if spreads.shape[1] != len(scoring.parts):
+            raise artifact.error(f"part_spreads has {spreads.shape[1]} columns for {len(scoring.parts)} parts")
+        parts = [_part(artifact, place, part) for place, part in enumerate(scoring.parts)]
+        weights = torch.tensor([part.weight for part in scoring.parts], device=artifact.device)
+        return cls(artifact, parts, weights, spreads)
+
+    def user_vectors(self, user_rows: Tensor) -> Tensor:
+        """Return the vectors that the parts have stored, weighted."""
+        vectors = [part.user_vectors(user_rows) for part in self.parts]
+        return self._joined(vectors, self._spreads[user_rows.to(self._spreads.device)])
+
+    def fold_in(self, liked: Sequence[Tensor]) -> Tensor:
+        """Return the vectors that the parts give the guests, weighted."""
+        vectors = [part.fold_in(liked) for part in self.parts]
+        return self._joined(vectors, spreads(self.parts, vectors))
+
+    def _joined(self, vectors: list[Tensor], spread: Tensor) -> Tensor:
+        shares = torch.where(spread > 0, self._weights / spread, 0)
+        scaled = [each * share[:, None] for each, share in zip(vectors, shares.T, strict=True)]
+        return torch.cat([*scaled, shares], dim=1)
+
+    def score(self, vectors: Tensor) -> Tensor:
+        """Return the weighted sum of the parts' scores."""
+        *own, _ = torch.split(vectors, self._widths, dim=-1)
+        return torch.stack([part.score(each) for part, each in zip(self.parts, own, strict=True)]).sum(dim=0)
+
+    def score_tracks(self, vectors: Tensor, track_rows: Tensor) -> Tensor:
+        """Return the weighted sums for the tracks of each group."""
+        *own, _ = torch.split(vectors, self._widths, dim=-1)
+        scores = [part.score_tracks(each, track_rows) for part, each in zip(self.parts, own, strict=True)]
+        return torch.stack(scores).sum(dim=0)
+
+    def contributions(self, vector: Tensor, history: Tensor, track_rows: Tensor) -> Tensor:
+        """Return the weighted sum of what each part says that each track of the history adds."""
+        *own, shares = torch.split(vector, self._widths)
+        parts = [
+            share * part.contributions(each / share, history, track_rows)
+            for part, each, share in zip(self.parts, own, shares, strict=True)
+            if share > 0
+        ]
+        return torch.stack([torch.zeros(len(history), len(track_rows), device=vector.device), *parts]).sum(dim=0)
+
+    def similar(self, track_row: int, k: int) -> Ranking:
+        """Return what a guest would get who likes this track alone, as far as any part has an opinion."""
+        scores = self.score(self.fold_in([torch.tensor([track_row])]))
+        scores[0, track_row] = -torch.inf
+        values, rows = top_k(scores, min(k, len(self.tracks) - 1))
+        kept = values[0] > 0
+        return Ranking(rows[0][kept], values[0][kept])
+
+
+def spreads(parts: Parts, vectors: Sequence[Tensor]) -> Tensor:
+    """Return the standard deviation of each part's scores over all tracks, (n, parts), of its vectors (n, dim)."""
+    columns = [part.score(each).std(dim=1, correction=0) for part, each in zip(parts, vectors, strict=True)]
+    return torch.stack(columns, dim=1)
+
+
+def prefixed(place: int, name: str) -> str:
+    """Return what an array of the part at this place is called in the blend's artifact, as "0.item_factors"."""
+    return f"{place}.{name}"
+
+
+def _part(artifact: Artifact, place: int, part: BlendPart) -> Factors | ItemItem:
+    """Return the model that an artifact holds at one place, with the history and calibration of the whole."""
+    if part.kind not in PARTS:
+        raise artifact.error(f"part {part.name} is of kind {part.kind!r}, a part may be of {sorted(PARTS)}")
+    prefix = prefixed(place, "")
+    own = {name.removeprefix(prefix): array for name, array in artifact.arrays.items() if name.startswith(prefix)}
+    manifest = artifact.manifest.model_copy(update={"kind": part.kind, "scoring": part.scoring})
+    return PARTS[part.kind].from_artifact(replace(artifact, manifest=manifest, arrays={**artifact.arrays, **own}))

@@ -1,0 +1,114 @@
+"""Blending a model that tells odd listeners from even ones with one that draws lots."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from service.core.artifacts import ArtifactStore
+from service.core.errors import ConfigurationError, TrainingError
+from tests.training.worlds import checkerboard, prepared
+from training.data import PreparedData
+from training.models import ALGORITHMS
+from training.models.algorithm import Fitted, silent
+from training.models.blend import CANDIDATES, Blend, changed, shortlist
+from training.publishing import Training, publish
+
+
+@pytest.fixture
+def board() -> PreparedData:
+    return prepared(*checkerboard())
+
+
+@pytest.fixture
+def store(tmp_path: Path, board: PreparedData) -> ArtifactStore:
+    """Published: `item_knn`, which knows the colours, and `lots`, whose factors are drawn."""
+    store = ArtifactStore(tmp_path)
+    knn = ALGORITHMS["item_knn"].preset()
+    add(store, "item_knn", "item_knn", knn.fit(board, seed=0, device="cpu", progress=silent), board)
+    users, tracks = board.interactions.matrix.shape
+    rng = np.random.default_rng(0)
+    drawn = {
+        "user_factors": rng.normal(size=(users, 4)).astype(np.float32),
+        "item_factors": rng.normal(size=(tracks, 4)).astype(np.float32),
+    }
+    fold_in = {"unobserved_weight": 0.1, "liked_confidence": 1.0, "regularization": 1.0}
+    add(store, "lots", "wmf", Fitted(arrays=drawn, scoring={"fold_in": fold_in}), board)
+    return store
+
+
+def add(store: ArtifactStore, name: str, algorithm: str, fitted: Fitted, data: PreparedData) -> None:
+    publish(store, name, fitted, Training(algorithm, ALGORITHMS[algorithm].preset(), "default", 0, "cpu"), 1.0, data)
+
+
+def blended(store: ArtifactStore, data: PreparedData, *parts: str) -> Fitted:
+    return Blend(parts=parts).over(store, data).fit(data, seed=0, device="cpu", progress=silent)
+
+
+def test_the_part_that_knows_decides(store: ArtifactStore, board: PreparedData) -> None:
+    metrics = blended(store, board, "lots", "item_knn").metrics
+
+    assert metrics["weight_item_knn"] > 0.9
+    assert metrics["weight_item_knn"] + metrics["weight_lots"] == pytest.approx(1)
+
+
+def test_without_validation_pairs_all_parts_weigh_alike(store: ArtifactStore, board: PreparedData) -> None:
+    blind = prepared(checkerboard()[0])
+
+    metrics = blended(store, blind, "lots", "item_knn").metrics
+
+    assert metrics == {"weight_lots": 0.5, "weight_item_knn": 0.5}
+
+
+def test_the_versions_that_were_blended_and_their_digests_are_kept(store: ArtifactStore, board: PreparedData) -> None:
+    parts = blended(store, board, "lots", "item_knn").scoring["parts"]
+
+    assert isinstance(parts, list)
+    for name, part in zip(("lots", "item_knn"), parts, strict=True):
+        assert isinstance(part, dict)
+        manifest = store.manifest(name)
+        assert (part["name"], part["version"]) == (name, manifest.version)
+        assert part["sha256"] == manifest.sha256["arrays.safetensors"]
+
+
+def test_models_of_other_data_are_refused(store: ArtifactStore, board: PreparedData) -> None:
+    others = PreparedData(board.interactions, board.validation, board.test, board.catalogue, "f" * 64)
+
+    with pytest.raises(TrainingError, match=r"lots .* was trained on other data .*; train lots on these data first"):
+        blended(store, others, "lots", "item_knn")
+
+
+def test_play_counts_cannot_be_blended(store: ArtifactStore, board: PreparedData) -> None:
+    add(store, "basic", "basic", Fitted(arrays={}), board)
+
+    with pytest.raises(TrainingError, match=r"basic is of kind 'top_tracks', and a blend takes \['factors', "):
+        blended(store, board, "basic", "item_knn")
+
+
+def test_what_is_neither_published_nor_known_is_named(board: PreparedData) -> None:
+    with pytest.raises(TrainingError, match="no published model 'best' is given, and a blend trains only"):
+        Blend(parts=("best",)).fit(board, seed=0, device="cpu", progress=silent)
+
+
+def test_parts_may_be_one_text_and_no_model_is_named_twice() -> None:
+    assert Blend.preset(overrides={"parts": "ease, wmf"}) == Blend(parts=("ease", "wmf"))
+    with pytest.raises(ConfigurationError, match="parts = 'ease,ease': Value error, names a model twice"):
+        Blend.preset(overrides={"parts": "ease,ease"})
+
+
+def test_a_weight_that_changes_takes_from_the_others_alike() -> None:
+    weights = np.array([0.5, 0.3, 0.2])
+
+    assert changed(weights, 0, 2.0) == pytest.approx([1 / 1.5, 0.3 / 1.5, 0.2 / 1.5])
+    assert changed(weights, 0, 0.0) == pytest.approx([0, 0.6, 0.4])
+    assert changed(np.array([1.0, 0.0]), 0, 0.0).tolist() == [1, 0]  # something has to be left
+
+
+def test_the_shortlist_names_the_best_of_every_part_once() -> None:
+    scores = torch.zeros(1, 2, 3 * CANDIDATES)
+    scores[0, 0, :CANDIDATES], scores[0, 1, CANDIDATES // 2 : CANDIDATES + CANDIDATES // 2] = 1, 1
+
+    tracks, first = shortlist(scores)
+
+    assert tracks[first].tolist() == list(range(CANDIDATES + CANDIDATES // 2))

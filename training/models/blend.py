@@ -1,0 +1,260 @@
+"""Blend: several trained models served as one, each with the weight that validation data give it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import ClassVar, Final, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, JsonValue, PrivateAttr, field_validator
+from torch import Tensor
+
+from service.core import calibration as calibration_module
+from service.core import history as history_module
+from service.core.artifacts import ARRAYS, ArtifactStore, DataFingerprint, Manifest
+from service.core.errors import TrainingError
+from service.core.ranking import top_k
+from service.core.recommenders import blend as kind
+from service.core.recommenders.blend import BlendPart, prefixed
+from training.data import PreparedData
+from training.metrics import Positions, Truth, average_precision, ndcg
+from training.models.algorithm import Algorithm, Fitted, Progress, silent
+from training.models.ease import EASE
+from training.models.item_knn import ItemKNN
+from training.models.wmf import WMF
+from training.served import Arrays, history_arrays, served
+
+TRAINED_HERE: Final[dict[str, type[Algorithm]]] = {"ease": EASE, "item_knn": ItemKNN, "wmf": WMF}
+"""What a blend trains by itself where no published models are given."""
+
+Floats = NDArray[np.float32]
+Weights = NDArray[np.float64]
+"""(parts,) at least 0, with the sum 1."""
+Metric = Callable[[Positions, Tensor, int], Tensor]
+
+METRICS: Final[dict[str, Metric]] = {"map": average_precision, "ndcg": ndcg}
+
+K: Final = 10
+"""Length of the lists that the weights are chosen by."""
+
+CANDIDATES: Final = 100
+"""Best tracks of each part that a blend is judged on: what no part ranks so high is not among the blend's ten."""
+
+FACTORS: Final = (0.0, 0.5, 0.8, 1.25, 2.0)
+"""What the search tries to multiply a weight with."""
+
+MOST_STEPS: Final = 30
+"""Steps of the search, which mostly stops by itself after ten."""
+
+_SCORES_AT_ONCE: Final = 4_000_000
+
+
+class Part(NamedTuple):
+    """A model to blend."""
+
+    about: BlendPart
+    arrays: Arrays
+    """Those of its kind, without history and calibration."""
+
+
+class Blend(Algorithm):
+    """sum_p w_p s_p / spread_p over the scores s_p of trained models; the w_p are at least 0 and add up to 1.
+
+    The weights climb the mean metric of the validation users: from equal weights, each in turn is multiplied by
+    every one of `FACTORS`, and the best step is taken while there is one.
+    """
+
+    kind: ClassVar[str] = "blend"
+    presets: ClassVar[Mapping[str, Mapping[str, JsonValue]]] = {"original": {}}
+
+    parts: tuple[str, ...] = Field(default=("ease", "item_knn", "wmf"), min_length=1)
+    """Names of the published models to blend, as in "ease,wmf"."""
+    metric: str = Field(default="map", pattern=f"^({'|'.join(METRICS)})$")
+    """What is climbed, of the ten best tracks: map or ndcg."""
+
+    _published: tuple[Part, ...] | None = PrivateAttr(default=None)
+
+    @field_validator("parts", mode="before")
+    @classmethod
+    def _split(cls, parts: object) -> object:
+        """Take names in one text, as the command line gives them."""
+        return [name.strip() for name in parts.split(",")] if isinstance(parts, str) else parts
+
+    @field_validator("parts")
+    @classmethod
+    def _distinct(cls, parts: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse a model named twice: its weight would be divided in two, and no two ways alike."""
+        if len(set(parts)) < len(parts):
+            raise ValueError("names a model twice")
+        return parts
+
+    def over(self, store: ArtifactStore, data: PreparedData) -> Self:
+        """Return the blend of the current versions in a store; `TrainingError` if one has learned from other data."""
+        algorithm = self.model_copy()
+        algorithm._published = tuple(published_part(store, name, data) for name in self.parts)
+        return algorithm
+
+    def fit(self, data: PreparedData, *, seed: int, device: str, progress: Progress) -> Fitted:
+        """Return the parts with their weights: the published ones, or else each trained now with its defaults."""
+        parts = self._published or tuple(trained_part(name, data, seed, device) for name in self.parts)
+        arrays = {prefixed(at, name): array for at, part in enumerate(parts) for name, array in part.arrays.items()}
+        models = models_of(parts, arrays, data)
+        spreads = spreads_of(models, len(data.interactions.users), progress)
+        candidates = Candidates.of(models, spreads, data)
+        weights = candidates.climb(METRICS[self.metric], progress) if len(candidates.sizes) else equal(len(parts))
+        about = [
+            part.about.model_copy(update={"weight": weight})
+            for part, weight in zip(parts, weights.tolist(), strict=True)
+        ]
+        return Fitted(
+            arrays={**arrays, "part_spreads": spreads},
+            scoring={"parts": [part.model_dump(mode="json") for part in about]},
+            metrics={f"weight_{part.name}": part.weight for part in about},
+        )
+
+
+def published_part(store: ArtifactStore, name: str, data: PreparedData) -> Part:
+    """Return the current version of a model, which has to come from the same training data."""
+    artifact = store.load(name)
+    manifest = artifact.manifest
+    if manifest.data.sha256 != data.fingerprint:
+        raise TrainingError(
+            f"{name} {manifest.version} was trained on other data ({manifest.data.sha256[:12]}, these are "
+            f"{data.fingerprint[:12]}); train {name} on these data first"
+        )
+    if manifest.kind not in kind.PARTS:
+        raise TrainingError(f"{name} is of kind {manifest.kind!r}, and a blend takes {sorted(kind.PARTS)}")
+    common = {*history_module.ARRAYS, *calibration_module.ARRAYS}
+    about = BlendPart(
+        name=name,
+        kind=manifest.kind,
+        scoring=manifest.scoring,
+        weight=1,
+        version=manifest.version,
+        sha256=manifest.sha256[ARRAYS],
+    )
+    return Part(about, {array: values for array, values in artifact.arrays.items() if array not in common})
+
+
+def trained_part(name: str, data: PreparedData, seed: int, device: str) -> Part:
+    """Return a model trained with its default preset."""
+    if name not in TRAINED_HERE:
+        raise TrainingError(f"no published model {name!r} is given, and a blend trains only {sorted(TRAINED_HERE)}")
+    fitted = TRAINED_HERE[name].preset().fit(data, seed=seed, device=device, progress=silent)
+    about = BlendPart(name=name, kind=TRAINED_HERE[name].kind, scoring=dict(fitted.scoring), weight=1)
+    return Part(about, fitted.arrays)
+
+
+def models_of(parts: Sequence[Part], arrays: Arrays, data: PreparedData) -> kind.Parts:
+    """Return the parts as the service would load them."""
+    interactions = data.interactions
+    draft = Manifest(
+        name="blend",
+        version="draft",
+        algorithm="blend",
+        kind=Blend.kind,
+        created_at=datetime.now(UTC),
+        data=DataFingerprint(
+            sha256=data.fingerprint,
+            users=len(interactions.users),
+            tracks=len(interactions.tracks),
+            pairs=interactions.matrix.nnz,
+        ),
+        scoring={"parts": [part.about.model_dump(mode="json") for part in parts]},
+        sha256={},
+    )
+    blank = np.zeros((len(interactions.users), len(parts)), dtype=np.float32)
+    blend = served(draft, {**arrays, "part_spreads": blank, **history_arrays(interactions)}, interactions)
+    assert isinstance(blend, kind.Blend)  # noqa: S101, the manifest says so
+    return blend.parts
+
+
+@torch.inference_mode()
+def spreads_of(models: kind.Parts, users: int, progress: Progress) -> Floats:
+    """Return the spread of each part's scores for every user, (users, parts)."""
+    found = []
+    for rows in torch.split(torch.arange(users), users_at_once(models)):
+        found.append(kind.spreads(models, [model.user_vectors(rows) for model in models]).numpy())
+        progress(int(rows[-1]) + 1, users, "measuring spreads")
+    return np.concatenate(found)
+
+
+def users_at_once(models: kind.Parts) -> int:
+    """Return how many users to score at a time."""
+    return max(1, _SCORES_AT_ONCE // (len(models) * len(models[0].tracks)))
+
+
+class Candidates(NamedTuple):
+    """The best tracks of each part for the validation users: enough to judge any blend by its first ten."""
+
+    scores: Tensor
+    """(users, parts, candidates), each part's in units of its spread; -inf for what is not to be recommended."""
+    hits: Tensor
+    """(users, candidates) of bool, true for relevant tracks."""
+    sizes: Tensor
+    """(users,) number of relevant tracks, among the candidates or not."""
+
+    @classmethod
+    @torch.inference_mode()
+    def of(cls, models: kind.Parts, spreads: Floats, data: PreparedData) -> "Candidates":
+        """Return the candidates of all users with something relevant; tracks of the training split are left out."""
+        heard = data.interactions.matrix
+        truth = Truth.of(data.validation, heard.shape, excluded=heard)
+        scores, hits = [], []
+        for rows in torch.split(torch.from_numpy(truth.users), users_at_once(models)):
+            spread = torch.from_numpy(spreads[rows.numpy()])
+            own = torch.stack([model.score(model.user_vectors(rows)) for model in models], dim=1)
+            own *= torch.where(spread > 0, 1 / spread, 0)[:, :, None]
+            own.masked_fill_(torch.from_numpy(heard[rows.numpy()].astype(bool).toarray())[:, None], -torch.inf)
+            tracks, first = shortlist(own)
+            picked = own.gather(2, tracks[:, None].expand(-1, len(models), -1))
+            scores.append(picked.masked_fill_(~first[:, None], -torch.inf))
+            hits.append(torch.from_numpy(truth.relevant[rows.numpy()].toarray()).gather(1, tracks))
+        sizes = torch.from_numpy(truth.sizes[truth.users]).double()
+        return cls(torch.cat(scores), torch.cat(hits), sizes)
+
+    def judge(self, weights: Weights, metric: Metric) -> float:
+        """Return the mean metric of the blend with these weights (parts,)."""
+        scores = torch.einsum("upc,p->uc", self.scores, torch.from_numpy(weights).float()).nan_to_num(nan=-torch.inf)
+        _, best = top_k(scores, K)
+        return float(metric(Positions.of_lists(self.hits.gather(1, best)), self.sizes, K).mean())
+
+    def climb(self, metric: Metric, progress: Progress) -> Weights:
+        """Return the weights from which no single step leads higher."""
+        weights = equal(self.scores.shape[1])
+        reached = self.judge(weights, metric)
+        for turn in range(MOST_STEPS):
+            steps = [changed(weights, part, factor) for part in range(len(weights)) for factor in FACTORS]
+            figures = [self.judge(step, metric) for step in steps]
+            progress(turn + 1, MOST_STEPS, f"weights, {max(figures):.4f}")
+            if max(figures) <= reached:
+                break
+            reached, weights = max(figures), steps[int(np.argmax(figures))]
+        return weights
+
+
+def shortlist(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the best `CANDIDATES` tracks of each part, (users, candidates), and whether each is named the first time.
+
+    Scores are (users, parts, tracks).
+    """
+    users, parts, tracks = scores.shape
+    _, best = top_k(scores.reshape(users * parts, tracks), CANDIDATES)
+    named = best.reshape(users, parts * best.shape[1]).sort(dim=1).values
+    first = torch.ones_like(named, dtype=torch.bool)
+    first[:, 1:] = named[:, 1:] != named[:, :-1]
+    return named, first
+
+
+def equal(parts: int) -> Weights:
+    """Return the weights of who knows nothing better."""
+    return np.full(parts, 1 / parts)
+
+
+def changed(weights: Weights, part: int, factor: float) -> Weights:
+    """Return the weights with one of them multiplied, all adding up to 1 again; unchanged if nothing would be left."""
+    changed = weights.copy()
+    changed[part] *= factor
+    total = changed.sum()
+    return changed / total if total > 0 else weights
