@@ -2,6 +2,9 @@
 
 There is no timer: a lone request is scored at once, and a busy model finds its next batch waiting. So batches grow
 with the load and only with it.
+
+A batch that takes a moment is scored in the event loop itself, since handing it to a thread and back costs more than
+that; one that would hold the loop up is scored by the thread. What queries take is measured all the time.
 """
 
 import asyncio
@@ -10,13 +13,19 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from time import perf_counter
-from typing import Generic, NamedTuple, TypeVar
+from time import perf_counter, thread_time
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from service.core.errors import ClientGoneError, OverloadedError, ScoringError
 
 Query = TypeVar("Query")
 Answer = TypeVar("Answer")
+
+_MOMENT: Final = 0.02
+"""Seconds for which scoring may hold up the event loop, and with it health checks and refusals."""
+
+_FORGETTING: Final = 0.9
+"""How fast a slow query is forgotten: what it took counts for so much less after each batch."""
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +55,7 @@ class _Waiting(Generic[Query, Answer]):
 class BatchingScorer(Generic[Query, Answer]):
     """A bounded queue in front of a function that scores many queries at once.
 
-    All its state belongs to the event loop; only `score` runs elsewhere, on the executor, one batch at a time.
+    All its state belongs to the event loop. Batches are scored one at a time, by the loop or on the executor.
     """
 
     def __init__(
@@ -65,6 +74,8 @@ class BatchingScorer(Generic[Query, Answer]):
         self._report = report
         self._queue: deque[_Waiting[Query, Answer]] = deque()
         self._worker: asyncio.Task[None] | None = None
+        self._query_seconds = _MOMENT
+        """What a query is expected to take at most; nothing is known of the first."""
 
     @property
     def waiting(self) -> int:
@@ -95,6 +106,8 @@ class BatchingScorer(Generic[Query, Answer]):
                 except Exception as cause:  # noqa: BLE001 - whatever went wrong, nobody must wait for ever
                     _log.exception("a batch was not answered")
                     _fail(batch, cause)
+                if self._queue:
+                    await asyncio.sleep(0)  # whoever else needs the loop comes first
         finally:
             self._worker = None
 
@@ -121,7 +134,12 @@ class BatchingScorer(Generic[Query, Answer]):
     async def _answer(self, batch: list[_Waiting[Query, Answer]]) -> None:
         begun = perf_counter()
         queries = [waiting.query for waiting in batch]
-        outcomes = await asyncio.get_running_loop().run_in_executor(self._executor, self._outcomes, queries)
+        if len(queries) * self._query_seconds < _MOMENT:
+            outcomes, busy = self._timed_outcomes(queries)
+        else:
+            loop = asyncio.get_running_loop()
+            outcomes, busy = await loop.run_in_executor(self._executor, self._timed_outcomes, queries)
+        self._query_seconds = max(busy / len(queries), self._query_seconds * _FORGETTING)
         seconds = perf_counter() - begun
         for waiting, outcome in zip(batch, outcomes, strict=True):
             if waiting.future.done():
@@ -131,6 +149,12 @@ class BatchingScorer(Generic[Query, Answer]):
             else:
                 waiting.future.set_result(Scored(outcome, begun - waiting.arrived, seconds))
         self._report([begun - waiting.arrived for waiting in batch], seconds)
+
+    def _timed_outcomes(self, queries: Sequence[Query]) -> tuple[Sequence[Answer | ScoringError], float]:
+        """Return the outcomes and the seconds that this thread worked on them; waiting for its turn does not count."""
+        begun = thread_time()
+        outcomes = self._outcomes(queries)
+        return outcomes, thread_time() - begun
 
     def _outcomes(self, queries: Sequence[Query]) -> Sequence[Answer | ScoringError]:
         """Return an answer or an error a query; one that fails a batch fails alone."""

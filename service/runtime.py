@@ -79,6 +79,7 @@ class Runtime:
 
     async def start(self) -> None:
         """Open the exposure log and begin to load; `readiness` says when that is done."""
+        torch.set_num_threads(self.settings.torch_threads)  # torch counts per thread, and the event loop scores too
         self.exposures = ExposureLog(self.settings.exposures, self.metrics.exposures_lost.inc)
         self._loading = asyncio.create_task(self._load_all())
 

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from service.core.calibration import EXACT, Calibration
 from service.core.ranking import top_k
+from service.core.recommender import Recommender, RoughScorer
 
 NONE: Final = -1
 """Stands where a strategy has no track left to name."""
@@ -17,14 +20,20 @@ NONE: Final = -1
 
 @dataclass(frozen=True, eq=False)
 class Ballots:
-    """Groups of one size, ranked together; every member here has a taste and a weight above 0."""
+    """Groups of one size, ranked together; every member here has a taste and a weight above 0.
 
-    votes: Tensor
-    """(groups, members, tracks): relevance 0..1, or the model's own scores where the strategy wants those."""
+    A vote is relevance 0..1, or the model's own score where the strategy wants that.
+    """
+
+    model: Recommender
+    vectors: Tensor
+    """(groups, members, dim) of the members."""
+    scores: Calibration
+    """Of the groups * members rows of the model's scores."""
+    by_relevance: bool
+    """Whether members vote by relevance."""
     weights: Tensor
     """(groups, members), all above 0."""
-    calibration: Calibration
-    """Of the groups * members rows of `votes`, in the units of `votes`."""
     eligible: Tensor | None
     """(groups, tracks) False for tracks that filters keep from a group; None where there are none."""
     played: Tensor
@@ -33,29 +42,93 @@ class Ballots:
     """One a group."""
 
     @cached_property
+    def calibration(self) -> Calibration:
+        """Return the calibration of the votes."""
+        return self.scores.of_relevance() if self.by_relevance else self.scores
+
+    @cached_property
+    def votes(self) -> Tensor:
+        """Return what each member thinks of every track, (groups, members, tracks)."""
+        return self._votes(self.model.score(self.vectors.flatten(0, 1)))
+
+    def rough_sums(self, factors: NDArray[np.float64], power: int) -> tuple[Tensor, NDArray[np.float64]]:
+        """Return roughly sum_u factor_u vote_u ** power, (groups, tracks), for factors (groups, members).
+
+        The second array (groups, members) says how far the votes may be off.
+        """
+        by_member = torch.from_numpy(factors.astype(np.float32)).to(self.vectors.device)
+        if self._all_are_counted or not (self.by_relevance and isinstance(self.model, RoughScorer)):
+            return torch.bmm(by_member[:, None, :], self.votes.pow(power))[:, 0], np.zeros(factors.shape)
+        scale, low = (
+            torch.from_numpy(each).to(self.vectors.device)[:, None] for each in (self.scores.scale, self.scores.low)
+        )
+        scores, error, relative_error = self.model.score_roughly(self.vectors.flatten(0, 1) * scale)
+        floors = (low * scale).view(self.groups, self.members, 1)
+        sums = scores.new_empty(self.groups, scores.shape[1], dtype=torch.float32)
+        votes = sums.new_empty(self.members, scores.shape[1])  # of one group at a time: they stay in the cache
+        for group, of_group in enumerate(scores.view(self.groups, self.members, -1)):
+            torch.sub(of_group, floors[group], out=votes).clamp_(min=0).pow_(power)
+            torch.mv(votes.T, by_member[group], out=sums[group])
+        largest = np.maximum(np.abs(self.scores.high), np.abs(self.scores.low)) * self.scores.scale
+        off = error.numpy(force=True) + relative_error * largest
+        return sums, off.reshape(factors.shape).astype(np.float64)
+
+    def votes_of(self, rows: Tensor, groups: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Return the votes (groups, members, k) for the tracks of each group (groups, k), anything for `NONE`.
+
+        `groups` says whose tracks these are, where they are not of all.
+        """
+        asked = slice(None) if groups is None else torch.from_numpy(groups).to(self.vectors.device)
+        rows = rows.to(self.vectors.device).clamp(min=0)
+        if self._all_are_counted:
+            votes = self.votes[asked].gather(2, rows[:, None, :].expand(-1, self.members, -1))
+        else:
+            votes = self._votes(self.model.score_tracks(self.vectors[asked], rows), groups)
+        counted: NDArray[np.float32] = votes.numpy(force=True)
+        return counted
+
+    @property
+    def _all_are_counted(self) -> bool:
+        return "votes" in self.__dict__
+
+    def _votes(self, scores: Tensor, groups: NDArray[np.int64] | None = None) -> Tensor:
+        """Return scores of the members, of some groups or all, as votes (groups, members, n)."""
+        shape = (self.groups if groups is None else len(groups), self.members, scores.shape[-1])
+        if self.by_relevance:
+            calibration = self.scores
+            if groups is not None:
+                places = np.arange(self.groups * self.members).reshape(self.groups, -1)
+                calibration = calibration.of(places[groups].ravel())
+            scores = calibration.relevance(scores.view(shape[0] * shape[1], shape[2]))
+        return scores.view(shape)
+
+    @cached_property
     def allowed(self) -> Tensor | None:
         """Return False for tracks that a group must not get, (groups, tracks); None where all may."""
         if not self.played.numel():
             return self.eligible
-        tracks = self.votes.shape[2]
-        mask = self.votes.new_ones(self.groups, tracks + 1, dtype=torch.bool)
+        tracks = len(self.model.tracks)
+        mask = torch.ones(self.groups, tracks + 1, dtype=torch.bool, device=self.vectors.device)
         mask.scatter_(1, self.played.masked_fill(self.played == NONE, tracks), value=False)
         return mask[:, :-1] if self.eligible is None else mask[:, :-1] & self.eligible
 
-    def played_votes(self) -> Tensor:
+    def played_votes(self) -> NDArray[np.float32]:
         """Return what the members think of what was played, (groups, members, played), 0 for `NONE`."""
-        wide = self.played.clamp(min=0)[:, None, :].expand(-1, self.members, -1)
-        return self.votes.gather(2, wide).masked_fill((self.played == NONE)[:, None, :], 0)
+        if not self.played.numel():
+            return np.empty((self.groups, self.members, 0), dtype=np.float32)
+        heard = (self.played != NONE).numpy(force=True)
+        votes: NDArray[np.float32] = self.votes_of(self.played) * heard[:, None, :]
+        return votes
 
     @property
     def groups(self) -> int:
         """Number of groups."""
-        return self.votes.shape[0]
+        return self.weights.shape[0]
 
     @property
     def members(self) -> int:
         """Number of members of each group."""
-        return self.votes.shape[1]
+        return self.weights.shape[1]
 
     def best_votes(self, k: int) -> Tensor:
         """Return each member's k highest votes for eligible tracks, (groups, members, min(k, tracks)).
@@ -63,7 +136,7 @@ class Ballots:
         What was played counts: a member's own best list does not get worse while the session goes on.
         """
         if self.eligible is None and k <= EXACT:
-            best = torch.from_numpy(self.calibration.best(k)).to(self.votes.device)
+            best = torch.from_numpy(self.calibration.best(k)).to(self.vectors.device)
             return best.view(self.groups, self.members, -1)
         return self._best(k, self.eligible)[0].clamp(min=0)
 

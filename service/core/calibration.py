@@ -7,6 +7,7 @@ maximum that relevance is measured between, the value of a user's own best list,
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Self
 
 import numpy as np
@@ -80,13 +81,13 @@ class Calibration:
         """Return each row's best score, (users,)."""
         return self.scores[:, 0]
 
-    @property
+    @cached_property
     def low(self) -> NDArray[np.float32]:
         """Return each row's `LOW_QUANTILE` quantile, (users,)."""
         column = int(np.searchsorted(self.ranks, _low_rank(int(self.ranks[-1]))))
         return self.scores[:, column]
 
-    @property
+    @cached_property
     def scale(self) -> NDArray[np.float32]:
         """Return what a difference in score is worth in relevance, (users,): 0 for who scores everything alike."""
         reach = self.high - self.low
@@ -94,12 +95,12 @@ class Calibration:
         return scale
 
     def relevance(self, scores: Tensor) -> Tensor:
-        """Return scores (users, n) as relevance 0..1: 0 at `low` and below, 1 at `high`; overwrites `scores`.
+        """Return scores (users, n) as relevance 0..1: 0 at `low` and below, 1 at `high`.
 
         A user who scores everything alike has no opinion: relevance 0 throughout.
         """
         low, scale = (torch.from_numpy(column).to(scores.device)[:, None] for column in (self.low, self.scale))
-        return scores.sub_(low).mul_(scale).clamp_(0, 1)
+        return scores.sub(low).mul_(scale).clamp_(0, 1)
 
     def of_relevance(self) -> "Calibration":
         """Return this calibration in units of relevance."""

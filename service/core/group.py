@@ -1,9 +1,8 @@
 """The one function that turns groups into playlists: serving, evaluation and benchmarks all call `rank_groups`."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from service.core.ballots import NONE, Ballots, rank_by
+from service.core.ballots import NONE, Ballots
 from service.core.calibration import Calibration
 from service.core.recommender import Recommender
 from service.core.strategies import LINEAR, ON_SCORES, STRATEGIES
@@ -107,35 +106,26 @@ def _rank_tables(model: Recommender, strategy: str, tables: Sequence[_Table]) ->
     vectors, calibration = vectors_of(model, members)
     weights = np.array([member.weight for member in members], dtype=np.float32).reshape(groups, size)
     excluded = [excluded_rows(model, query) for query, _ in tables]
+    ballots = Ballots(
+        model=model,
+        vectors=vectors.view(groups, size, -1),
+        scores=calibration,
+        by_relevance=strategy not in ON_SCORES,
+        weights=torch.from_numpy(weights).to(vectors.device),
+        eligible=_allowed(excluded, model, vectors.device),
+        played=_played(tables, vectors.device),
+        seeds=tuple(query.seed for query, _ in tables),
+    )
     k = min(max(query.k for query, _ in tables), len(model.tracks))
-    opinions_of: Callable[[Tensor], NDArray[np.float32]]
-    if strategy in LINEAR:
-        ranked = _rank_merged(model, vectors, calibration, weights, tables, excluded, k)
-        opinions_of = partial(_scored_opinions, model, vectors.view(groups, size, -1), calibration)
-        calibration = calibration.of_relevance()
-    else:
-        votes = model.score(vectors)
-        if strategy not in ON_SCORES:
-            votes, calibration = calibration.relevance(votes), calibration.of_relevance()
-        votes = votes.view(groups, size, -1)
-        ballots = Ballots(
-            votes=votes,
-            weights=torch.from_numpy(weights).to(votes.device),
-            calibration=calibration,
-            eligible=_allowed(excluded, votes),
-            played=_played(tables, votes),
-            seeds=tuple(query.seed for query, _ in tables),
-        )
-        ranked = STRATEGIES[strategy](ballots, k)
-        opinions_of = partial(_opinions, votes)
+    ranked = _rank_merged(ballots, k) if strategy in LINEAR else STRATEGIES[strategy](ballots, k)
+    opinions = ballots.votes_of(ranked)
     kept_out = _kept_out(tables, excluded)
-    opinions = opinions_of(ranked)
     lengths = [query.k for query, _ in tables]
     rows, filled = _fill_up(model, ranked.numpy(force=True), opinions, kept_out, lengths)
     if rows is not None:
-        ranked = torch.from_numpy(rows).to(ranked.device)
-        opinions = opinions_of(ranked)
-    percentiles = calibration.percentiles(opinions.reshape(groups * size, -1)).reshape(groups, size, -1)
+        ranked = torch.from_numpy(rows)
+        opinions = ballots.votes_of(ranked)
+    percentiles = ballots.calibration.percentiles(opinions.reshape(groups * size, -1)).reshape(groups, size, -1)
     shares = weights / weights.sum(axis=1, keepdims=True)
     group_scores: list[list[float]] = np.matmul(shares[:, None, :], percentiles)[:, 0].tolist()
     candidates = [len(model.tracks) - len(out) for out in kept_out]
@@ -148,40 +138,14 @@ def _rank_tables(model: Recommender, strategy: str, tables: Sequence[_Table]) ->
     ]
 
 
-def _rank_merged(
-    model: Recommender,
-    vectors: Tensor,
-    calibration: Calibration,
-    weights: NDArray[np.float32],
-    tables: Sequence[_Table],
-    excluded: Sequence[NDArray[np.int64]],
-    k: int,
-) -> Tensor:
+def _rank_merged(ballots: Ballots, k: int) -> Tensor:
     """Return the k tracks (groups, k) with the highest weighted sum of relevance, then `NONE`.
 
     sum_u w_u (s_ui - low_u) scale_u = (sum_u w_u scale_u x_u) . y_i - constant: one product a group, not one a member.
     """
-    groups, size = weights.shape
-    factors = torch.from_numpy(weights * calibration.scale.reshape(groups, size)).to(vectors.device)
-    merged = torch.bmm(factors[:, None, :], vectors.view(groups, size, -1))[:, 0]
-    scores = model.score(merged)
-    return rank_by(scores, _allowed(_kept_out(tables, excluded), scores), k)
-
-
-def _scored_opinions(
-    model: Recommender, vectors: Tensor, calibration: Calibration, rows: Tensor
-) -> NDArray[np.float32]:
-    """Return the relevance of the tracks of their group's list for each member, (groups, members, k)."""
-    scores = model.score_tracks(vectors, rows.clamp(min=0))
-    opinions: NDArray[np.float32] = calibration.relevance(scores.flatten(0, 1)).view_as(scores).numpy(force=True)
-    return opinions
-
-
-def _opinions(votes: Tensor, rows: Tensor) -> NDArray[np.float32]:
-    """Return what each member votes for the tracks of their group's list, (groups, members, k)."""
-    wide = rows.clamp(min=0)[:, None, :].expand(-1, votes.shape[1], -1)
-    opinions: NDArray[np.float32] = votes.gather(2, wide).numpy(force=True)
-    return opinions
+    scale = torch.from_numpy(ballots.scores.scale).to(ballots.weights.device).view_as(ballots.weights)
+    merged = torch.bmm((ballots.weights * scale)[:, None, :], ballots.vectors)[:, 0]
+    return ballots.rank_by(ballots.model.score(merged), k)
 
 
 def _kept_out(tables: Sequence[_Table], excluded: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
@@ -255,21 +219,21 @@ def excluded_rows(model: Recommender, query: GroupQuery) -> NDArray[np.int64]:
     return np.unique(np.concatenate(parts))
 
 
-def _played(tables: Sequence[_Table], votes: Tensor) -> Tensor:
+def _played(tables: Sequence[_Table], device: torch.device) -> Tensor:
     """Return the rows that each group has heard in this session, (groups, most), padded with `NONE`."""
     most = max(len(query.already_played) for query, _ in tables)
     rows = [[*query.already_played, *[NONE] * (most - len(query.already_played))] for query, _ in tables]
-    return torch.tensor(rows, dtype=torch.long, device=votes.device).view(len(tables), most)
+    return torch.tensor(rows, dtype=torch.long, device=device).view(len(tables), most)
 
 
-def _allowed(excluded: Sequence[NDArray[np.int64]], votes: Tensor) -> Tensor | None:
+def _allowed(excluded: Sequence[NDArray[np.int64]], model: Recommender, device: torch.device) -> Tensor | None:
     """Return False for excluded tracks, (groups, tracks), or None where nothing is excluded."""
     if not any(len(rows) for rows in excluded):
         return None
-    allowed = torch.ones(len(excluded), votes.shape[-1], dtype=torch.bool)
+    allowed = torch.ones(len(excluded), len(model.tracks), dtype=torch.bool)
     for mask, rows in zip(allowed, excluded, strict=True):
         mask[torch.from_numpy(rows)] = False
-    return allowed.to(votes.device)
+    return allowed.to(device)
 
 
 def _fill_up(

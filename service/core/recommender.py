@@ -5,7 +5,7 @@ have a stored vector, guests get one by `fold_in`; from there on nobody can tell
 """
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -62,4 +62,23 @@ class SimilarTracks(Protocol):
 
     def similar(self, track_row: int, k: int) -> Ranking:
         """Return the k most similar tracks, best first, without the track itself."""
+        ...
+
+
+class RoughScores(NamedTuple):
+    """Scores that may be off: a score s by at most `error` + `relative_error` * |s|."""
+
+    scores: Tensor
+    """(n, tracks)"""
+    error: Tensor
+    """(n,)"""
+    relative_error: float
+
+
+@runtime_checkable
+class RoughScorer(Protocol):
+    """Can score faster than `Recommender.score` does, and says how far it may be off."""
+
+    def score_roughly(self, vectors: Tensor) -> RoughScores:
+        """Return scores of vectors (n, dim) that tell which few tracks are worth scoring exactly."""
         ...

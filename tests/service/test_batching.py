@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -197,3 +198,53 @@ async def test_an_executor_that_is_gone_is_an_error_and_not_a_wait(executor: Thr
 
     with pytest.raises(ScoringError):
         await asyncio.wait_for(scorer.submit(1, present), 10)
+
+
+async def test_what_takes_a_moment_is_scored_in_the_loop_once_that_is_known(executor: ThreadPoolExecutor) -> None:
+    threads: list[int] = []
+
+    def score(queries: Sequence[int]) -> Sequence[int]:
+        threads.append(threading.get_ident())
+        return queries
+
+    scorer = BatchingScorer(score, executor, capacity=9, batch_limit=9, report=lambda *_: None)
+    for query in range(3):
+        await scorer.submit(query, present)
+
+    first, second, third = threads
+    assert first != threading.get_ident() == second == third
+
+
+async def test_what_takes_long_never_holds_up_the_loop(executor: ThreadPoolExecutor) -> None:
+    threads: list[int] = []
+
+    def score(queries: Sequence[int]) -> Sequence[int]:
+        threads.append(threading.get_ident())
+        begun = time.thread_time()
+        while time.thread_time() - begun < 0.05:
+            pass
+        return queries
+
+    scorer = BatchingScorer(score, executor, capacity=9, batch_limit=9, report=lambda *_: None)
+    for query in range(3):
+        await scorer.submit(query, present)
+
+    assert threading.get_ident() not in threads
+
+
+async def test_others_have_their_turn_between_two_batches(executor: ThreadPoolExecutor) -> None:
+    scorer = BatchingScorer(lambda queries: queries, executor, capacity=9, batch_limit=1, report=lambda *_: None)
+    await scorer.submit(0, present)  # it is known to be quick
+    done: list[str] = []
+    tasks = ask(scorer, 1, 2)
+    for number, task in enumerate(tasks):
+        task.add_done_callback(lambda _, number=number: done.append(f"answer {number}"))
+
+    async def health_check() -> None:
+        done.append("healthy")
+
+    await asyncio.sleep(0)
+    checks = asyncio.create_task(health_check())
+    await asyncio.gather(*tasks, checks)
+
+    assert done.index("healthy") < done.index("answer 1")

@@ -19,7 +19,7 @@ def ep_fuzzda(ballots: Ballots, k: int) -> Tensor:
     totals = shortlist.votes.sum(axis=1)
     weights = shortlist.weights[:, :, None]
     groups = np.arange(len(totals))
-    received = ballots.played_votes().sum(dim=2).numpy(force=True)
+    received = ballots.played_votes().sum(axis=2)
 
     def gains() -> Floats:
         total = received.sum(axis=1)[:, None] + totals

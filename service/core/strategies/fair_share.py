@@ -7,8 +7,8 @@ r is relevance, U_u what u has got so far, K a fixed reference length. The sum o
 who has least; the cube makes a favourite worth more than two lukewarm tracks.
 
 The list is exactly the one that looking at every track in every step would give, up to ties, but the race is run
-on a shortlist: the tracks with the highest weighted sum s_i = sum_u w_u v_ui. A track that is not on it has
-s_i <= tau, the lowest sum on the list, and no track with s_i <= tau can gain more than `highest_gain` says. Where a
+on a shortlist: the tracks with the highest weighted sum s_i = sum_u w_u v_ui, for which rough votes are enough. A
+track that is not on it has s_i <= tau, and no track with s_i <= tau can gain more than `highest_gain` says. Where a
 winner had less than that, the race is run again with a longer list.
 """
 
@@ -17,10 +17,9 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from service.core.ballots import NONE, Ballots
-from service.core.ranking import top_k
+from service.core.ranking import at_least
 
 REFERENCE_LENGTH: Final = 30
 """K: shares are measured against lists of this length, whatever length is asked for."""
@@ -28,14 +27,14 @@ REFERENCE_LENGTH: Final = 30
 SHARPNESS: Final = 3
 OFFSET: Final = 0.5 / REFERENCE_LENGTH
 
-_SHORTLIST: Final = 128
+_SHORTLIST: Final = 66
 """Tracks in the first race beside those that are asked for."""
 
 _LONGER: Final = 6
 """How much longer the list is each time it proves too short."""
 
-_WATER_FILLING: Final = 3
-"""Steps towards the best multiplier of a bound."""
+_LEVELS: Final = np.array([1, 1.3, 2])[:, None, None]
+"""Where a bound looks for the water level, in levels that would do if nobody were full."""
 
 _NOTHING: Final = 1e-18
 """The value of a best list, r ** 3 added up, for which a member has no opinion on what is left to play."""
@@ -43,52 +42,50 @@ _NOTHING: Final = 1e-18
 _ROUNDING: Final = 1e-5
 """Gains that differ by less are a tie in single precision."""
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.float64]
 
 
-def fair_share(ballots: Ballots, k: int) -> Tensor:
+def fair_share(ballots: Ballots, k: int) -> torch.Tensor:
     """Rank greedily by what a track adds to the weighted sum of log shares."""
-    ideal = ballots.best_votes(REFERENCE_LENGTH).pow(SHARPNESS).sum(dim=2)
-    scale = torch.where(ideal > _NOTHING, 1 / ideal, 0.0)
-    sharpened = ballots.votes.pow(SHARPNESS)
-    if ballots.allowed is not None:  # an ideal of what is left says nothing about what is not, and may be 0
-        sharpened.masked_fill_(~ballots.allowed[:, None, :], 0)
-    sums = torch.bmm((ballots.weights * scale)[:, None, :], sharpened)[:, 0]
+    weights = ballots.weights.numpy(force=True).astype(np.float64)
+    best = _cube(ballots.best_votes(REFERENCE_LENGTH).numpy(force=True))
+    ideal = best.sum(axis=2)
+    scale = np.divide(1, ideal, out=np.zeros_like(ideal), where=ideal > _NOTHING)
+    caps = best[:, :, 0] * scale
+    had = (_cube(ballots.played_votes()) * scale[:, :, None]).sum(axis=2)
+    sums, error = ballots.rough_sums(weights * scale, SHARPNESS)
     if ballots.allowed is not None:
         sums.masked_fill_(~ballots.allowed, -torch.inf)
-    k = min(k, sums.shape[1])
-    had = (ballots.played_votes().pow(SHARPNESS) * scale[:, :, None]).sum(dim=2).numpy(force=True)
-    picks = _rank(sharpened, scale, sums, ballots.weights.numpy(force=True), had, k, _SHORTLIST + k)
+    picks = np.full((len(weights), min(k, sums.shape[1])), NONE)
+    size, groups = _SHORTLIST + k, np.arange(len(weights))
+    while len(groups):
+        some = None if len(groups) == len(sums) else groups
+        rows, tau = at_least(sums if some is None else sums[torch.from_numpy(some).to(sums.device)], size)
+        values = _cube(ballots.votes_of(torch.from_numpy(rows), some)) * scale[groups, :, None]
+        places, won, shares = race(values, weights[groups], had[groups], rows == NONE, picks.shape[1])
+        picks[groups] = np.where(places == NONE, NONE, np.take_along_axis(rows, places.clip(0), axis=1))
+        if size >= sums.shape[1]:
+            break
+        tau = _with_error(tau, error[groups], weights[groups] * scale[groups])
+        bound = highest_gain(tau, caps[groups], weights[groups], shares)
+        groups = groups[(won < bound - _ROUNDING).any(axis=1)]
+        size *= _LONGER
     return torch.from_numpy(picks).to(sums.device)
 
 
-def _rank(
-    sharpened: Tensor, scale: Tensor, sums: Tensor, weights: Floats, had: Floats, k: int, size: int
-) -> NDArray[np.int64]:
-    """Return the lists (groups, k), `NONE` once nothing is left, with a shortlist of at least `size` tracks.
+def _cube(votes: NDArray[np.float32]) -> Floats:
+    """Return votes ** SHARPNESS; numpy's own power takes ten times as long."""
+    doubles = votes.astype(np.float64)
+    return doubles * doubles * doubles
 
-    v is `sharpened` (groups, members, tracks) times `scale` (groups, members); `sums` is s, -inf for excluded tracks;
-    `had` is U before the first pick, (groups, members).
+
+def _with_error(sums: NDArray[np.floating], error: Floats, factors: Floats) -> Floats:
+    """Return the highest sums of factors * vote ** 3 (groups,) of votes that are off by `error` (groups, members).
+
+    The cube root of such a sum is a norm of the votes, so errors add to it at most their own (Minkowski).
     """
-    size = min(size, sums.shape[1])
-    rows = top_k(sums, size)[1].sort(dim=1).values  # ties go to the lower row
-    best = sums.gather(1, rows)
-    wide = rows[:, None, :].expand(-1, weights.shape[1], -1)
-    listed = sharpened.gather(2, wide)
-    values = (listed * scale[:, :, None]).numpy(force=True)
-    places, won, shares = race(values, weights, had, (best == -torch.inf).numpy(force=True), k)
-    picks = np.where(places == NONE, NONE, np.take_along_axis(rows.numpy(force=True), places.clip(0), axis=1))
-    if size == sums.shape[1]:
-        return picks
-    caps = (sharpened.scatter_(2, wide, 0).amax(dim=2) * scale).numpy(force=True)
-    sharpened.scatter_(2, wide, listed)
-    bound = highest_gain(best.amin(dim=1).numpy(force=True), caps, weights, shares)
-    doubtful = np.flatnonzero((won < bound - _ROUNDING).any(axis=1))
-    if len(doubtful):
-        again = torch.from_numpy(doubtful).to(sums.device)
-        longer = (sharpened[again], scale[again], sums[again], weights[doubtful], had[doubtful])
-        picks[doubtful] = _rank(*longer, k, size * _LONGER)
-    return picks
+    most: Floats = (np.cbrt(np.maximum(sums, 0)) + np.cbrt((factors * error**SHARPNESS).sum(axis=1))) ** 3
+    return most
 
 
 def race(
@@ -99,53 +96,49 @@ def race(
     `values` is (groups, members, tracks), `weights` and `had` (groups, members), `closed` (groups, tracks) True for
     tracks that may not win. A place is `NONE` once nothing is left to win.
     """
-    groups = np.arange(len(values))
-    base = (had + OFFSET).astype(values.dtype)
-    barred = np.where(closed, -np.inf, 0.0).astype(values.dtype)
-    by_weight = weights[:, None, :]
-    places = np.empty((len(values), k), dtype=np.int64)
-    won = np.empty((len(values), k), dtype=values.dtype)
-    shares = np.empty((len(values), k, weights.shape[1]), dtype=values.dtype)
+    groups, members, tracks = values.shape
+    begins = np.arange(groups) * tracks
+    base = had + OFFSET
+    by_track = np.ascontiguousarray((values / base[:, :, None]).transpose(1, 0, 2)).reshape(members, -1)
+    welfare = (by_track + 1).reshape(members, groups, tracks)  # of each member, if the track came next
+    equal = bool((weights == weights[:, :1]).all())
+    barred = np.where(closed, -np.inf, 0.0)
+    places = np.empty((k, groups), dtype=np.int64)
+    total = np.empty((groups, tracks))
     for step in range(k):
-        welfare = base[:, :, None] + values
-        np.log(welfare, out=welfare)
-        total = np.matmul(by_weight, welfare)[:, 0]
+        if equal:  # the product has its maximum where the sum of logarithms has
+            np.multiply.reduce(welfare, axis=0, out=total)
+        else:
+            np.einsum("gm,mgt->gt", weights, np.log(welfare), out=total)
         total += barred
-        winner = total.argmax(axis=1)
-        shares[:, step] = base
-        won[:, step] = total[groups, winner]
-        places[:, step] = winner
-        barred[groups, winner] = -np.inf
-        base += values[groups, :, winner]
-    empty = won == -np.inf
-    places[empty] = NONE
-    won -= np.matmul(np.log(shares), weights[:, :, None])[:, :, 0]
+        winner = total.argmax(axis=1, out=places[step]) + begins
+        barred.reshape(-1)[winner] = -np.inf
+        welfare += by_track[:, winner][:, :, None]
+    won_values = by_track[:, places + begins].transpose(2, 1, 0) * base[:, None, :]
+    shares = had[:, None, :] + won_values.cumsum(axis=1) - won_values
+    won = (weights[:, None, :] * np.log1p(won_values / (shares + OFFSET))).sum(axis=2)
+    empty = np.arange(k) >= (~closed).sum(axis=1, keepdims=True)
     won[empty] = np.inf  # nothing could do better where nothing is left
-    return places, won, shares - OFFSET
+    return np.where(empty, NONE, places.T), won, shares
 
 
 def highest_gain(tau: Floats, caps: Floats, weights: Floats, shares: Floats) -> Floats:
     """Return a bound (groups, steps) on what a track off the shortlist can add to the objective.
 
     Such a track has sum_u w_u v_u <= tau (groups,) and v_u <= caps (groups, members). `weights` is (groups, members),
-    `shares` (groups, steps, members). For every multiplier m > 0 the gain sum_u w_u log(1 + v_u / a_u), a = U + c, is
-    at most m tau + sum_u w_u max_v (log(1 + v / a_u) - m v) by Lagrangian duality, where the best v is 1 / m - a_u
-    clipped to 0..cap. A few steps of water-filling find a good multiplier; any would be right.
+    `shares` (groups, steps, members). For every level l > 0 the gain sum_u w_u log(1 + v_u / a_u), a = U + c, is at
+    most tau / l + sum_u w_u max_v (log(1 + v / a_u) - v / l) by Lagrangian duality, where the best v is l - a_u
+    clipped to 0..cap. The best level is where water poured over the a_u, tau in all, would stand: above some of the
+    lowest members, so the lowest of all such levels, unless some are full. A few levels from there on are looked at.
     """
-
-    def total(per_member: Floats) -> Floats:
-        summed: Floats = np.matmul(per_member, weights[:, :, None])[:, :, 0]
-        return summed
-
-    base, high = shares + OFFSET, caps[:, None, :]
-    limit = np.maximum(tau, 0)[:, None]
-    lightest = weights.min(axis=1, keepdims=True)
-    bound = total(np.log1p(high / base))
-    level = (limit + total(base)) / weights.sum(axis=1, keepdims=True)
-    for _ in range(_WATER_FILLING):
-        best = np.clip(level[:, :, None] - base, 0, high)
-        room = limit - total(best)
-        bound = np.minimum(bound, total(np.log1p(best / base)) + room / level)
-        inside = ((best > 0) & (best < high)).astype(base.dtype)
-        level = np.maximum(level + room / np.maximum(total(inside), lightest), OFFSET)
+    base, by_member = shares + OFFSET, weights[:, None, :]
+    order = base.argsort(axis=2)
+    under = np.take_along_axis(np.broadcast_to(by_member, base.shape), order, axis=2)
+    floors = np.take_along_axis(base, order, axis=2)
+    tau = np.maximum(tau, 0)[:, None]
+    water = ((tau[:, :, None] + (under * floors).cumsum(axis=2)) / under.cumsum(axis=2)).min(axis=2)
+    level = _LEVELS * water
+    filled = np.clip(level[..., None] - base, 0, caps[:, None, :])
+    gain = (by_member * (np.log1p(filled / base) - filled / level[..., None])).sum(axis=3)
+    bound: Floats = (gain + tau / level).min(axis=0)
     return bound

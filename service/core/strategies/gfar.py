@@ -29,7 +29,7 @@ def gfar(ballots: Ballots, k: int) -> Tensor:
     chance = _chance(shortlist.votes, favourites)
     tie_break = _TIE_BREAK * np.einsum("gm,gmt->gt", shortlist.weights, shortlist.votes, dtype=np.float64)
     groups = np.arange(len(chance))
-    no_hit = (1 - _chance(ballots.played_votes().numpy(force=True), favourites)).prod(axis=2)
+    no_hit = (1 - _chance(ballots.played_votes(), favourites)).prod(axis=2)
 
     def gains() -> NDArray[np.float64]:
         wanted: NDArray[np.float64] = np.einsum("gm,gmt->gt", no_hit * shortlist.weights, chance)

@@ -24,7 +24,7 @@ def greedy_lm(ballots: Ballots, k: int) -> Tensor:
     shortlist = Shortlist.of(ballots)
     importance = (shortlist.weights / shortlist.weights.max(axis=1, keepdims=True))[:, :, None]
     groups = np.arange(len(shortlist.votes))
-    received = ballots.played_votes().sum(dim=2).numpy(force=True)
+    received = ballots.played_votes().sum(axis=2)
     heard = (ballots.played != NONE).sum(dim=1).numpy(force=True)
 
     def gains() -> Floats:

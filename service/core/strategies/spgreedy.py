@@ -28,7 +28,7 @@ def spgreedy(ballots: Ballots, k: int) -> Tensor:
     tie_break = _TIE_BREAK * np.einsum("gm,gmt->gt", shortlist.weights, shortlist.votes, dtype=np.float64)
     groups = np.arange(len(satisfies))
     waiting = np.ones_like(shortlist.weights)
-    heard = ballots.played_votes().numpy(force=True)
+    heard = ballots.played_votes()
 
     def gains() -> NDArray[np.float64]:
         covered: NDArray[np.float64] = np.einsum("gm,gmt->gt", waiting * shortlist.weights, satisfies)
