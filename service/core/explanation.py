@@ -44,7 +44,7 @@ Reason = Literal["liked", "top_track", "played", "popular", "lukewarm", "similar
 liked       they named it among the tracks they like
 top_track   it is among the `TOP_TRACKS` tracks that they played most
 played      they played it
-popular     it fills the list: no member has an opinion on it, and it has many listeners
+popular     the strategy had no more tracks to name: it fills the list, as of those left it has most listeners
 lukewarm    they score more than half of the catalogue higher
 similar_to  new to them; of what they played and like, `because_of` adds most to its score
 taste       new to them; they score it high though no single track of theirs speaks for it
