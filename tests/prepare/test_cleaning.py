@@ -117,6 +117,11 @@ def test_a_log_without_events_is_an_error(tmp_path: Path, content: str) -> None:
         ("2024-01-02 03:04:05Z", "2024-01-02 03:04:05"),
         ("2024-01-02T03:04:05+02:00", "2024-01-02 01:04:05"),
         ("2024-01-02T03:04:05.5-0130", "2024-01-02 04:34:05.5"),
+        ("2024-01-02T03:04:05.123456789Z", "2024-01-02 03:04:05.123456"),
+        ("2024-01-02 03:04:05 +02:00", "2024-01-02 01:04:05"),
+        ("2024-01-02T03:04:05 UTC", "2024-01-02 03:04:05"),
+        ("2024-01-02T03:04:05 Europe/Berlin", "2024-01-02 02:04:05"),
+        ("2024-07-02T03:04:05 Europe/Berlin", "2024-07-02 01:04:05"),  # summer time
         ("2024-01-02", "2024-01-02 00:00:00"),
         ("1704164645", "2024-01-02 03:04:05"),
         ("1704164645.5", "2024-01-02 03:04:05.5"),
@@ -131,6 +136,19 @@ def test_times_are_read_as_utc_in_every_usual_form(
     log = write_lines(tmp_path / "log.csv", ["user_id,track_id,timestamp", f"u,a,{time}"])
 
     assert run(tmp_path / "out", log).last_time == expected
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["2024-01-02T03:04:05 Europe/Atlantis", "2024-01-02T03:04:05+01:00[Europe/Berlin]", "2024-01-02 03:04:05 PM"],
+)
+def test_what_stands_behind_a_time_is_understood_or_the_row_is_unreadable(tmp_path: Path, time: str) -> None:
+    log = write_lines(tmp_path / "log.csv", ["user_id,track_id,timestamp", "u,a,2024-01-02", f"u,b,{time}"])
+
+    run(tmp_path / "out", log)
+
+    assert scores(tmp_path / "out") == {("u", "a"): 1.0}
+    assert [row["reason"] for row in rejected(tmp_path / "out")] == ["no time between 1990-01-01 and 2100-01-01"]
 
 
 WORLD = st.fixed_dictionaries(

@@ -44,6 +44,25 @@ def test_every_format_plain_or_packed_gives_the_same_pairs(tmp_path: Path, suffi
     assert scores(tmp_path / "out") == SCORES
 
 
+def test_an_ending_may_be_in_any_case(tmp_path: Path) -> None:
+    for name in ("log.JSONL", "log.JSONL.GZ", "log.Csv.Gz"):
+        small = write(tmp_path / name.lower())
+        small.rename(tmp_path / name)
+
+        run(tmp_path / f"out of {name}", tmp_path / name)
+
+        assert scores(tmp_path / f"out of {name}") == SCORES, name
+
+
+def test_only_a_line_feed_ends_a_line(tmp_path: Path) -> None:
+    log = [{"user_id": "u", "track_id": "a", "title": "one\u2028two\x85three", "event_type": "play"}]
+    lines = [json.dumps(row, ensure_ascii=False) for row in log]
+
+    run(tmp_path / "out", write_lines(tmp_path / "log.jsonl", lines))
+
+    assert scores(tmp_path / "out") == {("u", "a"): 1.0}
+
+
 def test_many_files_of_many_formats_are_one_log(tmp_path: Path) -> None:
     first = write_json(tmp_path / "1.jsonl", [event("u", "a", minute=0)])
     second = write_table(tmp_path / "2.csv", [event("u", "a", minute=1)])

@@ -1,6 +1,7 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -108,6 +109,32 @@ def test_the_same_unreadable_line_is_found_each_time_and_in_each_file(tmp_path: 
         (str(first), 3),
         (str(second), 2),
     ]
+
+
+def test_lines_of_many_files_keep_their_numbers_whatever_is_blank_or_broken(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    wanted, files = [], []
+    for name in ("1.jsonl", "2.jsonl.gz", "3.jsonl"):
+        kinds = [GOOD, "broken", '{"user_id": "\\t", "track_id": 1}', " ", "{}"]
+        lines = rng.choice(kinds, size=30_000, p=[0.996, *[0.001] * 4]).tolist()
+        if name.startswith("3"):
+            lines = [line for line in lines if line != " "]
+        files.append(write_lines(tmp_path / name, lines))
+        wanted += [(str(files[-1]), n) for n, line in enumerate(lines, 1) if line not in (GOOD, " ", "{}")]
+
+    report = run(tmp_path / "out", *files)
+
+    assert [(row["file"], row["line"]) for row in rejected(tmp_path / "out")] == wanted
+    assert report.dropped["unreadable"] == len(wanted)
+
+
+def test_a_file_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
+    log = write_lines(tmp_path / "log.jsonl", [GOOD, "broken", GOOD])
+
+    report = run(tmp_path / "out", log, tmp_path / "." / "log.jsonl", keep_duplicates=True)
+
+    assert report.rows_read == 3
+    assert [row["line"] for row in rejected(tmp_path / "out")] == [2]
 
 
 def test_bad_csv_rows_are_numbered_by_line_even_after_rows_of_several_lines(tmp_path: Path) -> None:

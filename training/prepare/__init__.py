@@ -18,12 +18,13 @@ from pydantic import BaseModel, ConfigDict
 
 from service.core.errors import ConfigurationError, DataError
 from training.prepare.catalogue import ARTISTS, TRACKS, USERS, read_tracks, read_users
-from training.prepare.cleaning import Counts, clean, count, stage
-from training.prepare.report import Report, count_pairs, density, split_reports
+from training.prepare.cleaning import Counts, clean, count
+from training.prepare.report import Report, count_pairs, density
 from training.prepare.splits import NAMES, Split, make_pairs
+from training.prepare.staging import columns_of, stage
 from training.sources import Source, find_sources
 from training.sources.columns import EVENTS, Vocabulary
-from training.sources.rejected import make_tables, write_rejected
+from training.sources.rejected import find_rejected, make_tables, write
 from training.sources.sql import text
 
 __all__ = ["PrepareSettings", "Report", "prepare"]
@@ -155,25 +156,28 @@ def _prepare(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings, o
 
     logs = [find(paths, EVENTS) for paths in (settings.events, settings.validation, settings.test)]
     tracks, artists, users = find(settings.tracks, TRACKS), find(settings.artists, ARTISTS), find(settings.users, USERS)
+    columns = columns_of(logs)
     make_tables(connection)
-    counts = stage(connection, logs)
-    if settings.tracks:
-        read_tracks(connection, tracks, artists)
-    if settings.users:
-        read_users(connection, users)
-    unreadable = count(connection, "FROM refused") + count(connection, "FROM unreadable")
-    write_rejected(connection, [*chain(*logs), *tracks, *artists, *users], out / "rejected.jsonl")
-    clean(connection, counts, catalogue=bool(settings.tracks), keep_duplicates=settings.keep_duplicates)
+    with (out / "rejected.jsonl").open("w", encoding="utf-8") as rejected:
+        counts = stage(connection, logs, columns, rejected)
+        n_of_events = count(connection, "FROM refused") + count(connection, "FROM unreadable")
+        if settings.tracks:
+            read_tracks(connection, tracks, artists)
+        if settings.users:
+            read_users(connection, users)
+        catalogue_rejected = count(connection, "FROM refused") + count(connection, "FROM unreadable") - n_of_events
+        write(find_rejected(connection, [*chain(*logs), *tracks, *artists, *users]), rejected)
+    clean(connection, counts, columns, keep_duplicates=settings.keep_duplicates)
     if counts.kept == 0:
         raise DataError(f"no event is left of {counts.read} read: {_reasons(counts)}")
     split = _split(connection, settings)
-    events = "sum(times)::BIGINT" if settings.keep_duplicates else "count(*)"
     events_by_type = dict(
-        connection.execute(f"SELECT kind::VARCHAR, {events} FROM events GROUP BY kind ORDER BY kind").fetchall()
+        connection.execute("SELECT kind::VARCHAR, count(*) FROM events GROUP BY kind ORDER BY kind").fetchall()
     )
     make_pairs(connection, split, settings.holdout, settings.seed)
+    connection.execute("DROP TABLE kept")
     _write(connection, settings, out)
-    return _report(connection, settings, split, counts, events_by_type, unreadable - counts.dropped["unreadable"], out)
+    return _report(connection, settings, split, counts, events_by_type, catalogue_rejected, out)
 
 
 def _split(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings) -> Split:
@@ -226,28 +230,24 @@ def _report(
     catalogue_rejected: int,
     out: Path,
 ) -> Report:
-    splits = split_reports(connection)
-    users = count(connection, "FROM (SELECT DISTINCT user FROM pairs)")
-    tracks = count(connection, "FROM (SELECT DISTINCT track FROM pairs)")
-    pairs = count_pairs(connection, splits)
-    [(last,)] = connection.execute("SELECT max(last_time)::VARCHAR FROM pairs").fetchall()
+    found = count_pairs(connection)
     parameters = settings.model_dump(mode="json") | {"split": split}
     return Report(
         rows_read=counts.read,
         events_kept=counts.kept,
         dropped=counts.dropped,
-        unreadable=counts.unreadable,
+        unreadable=dict(sorted(counts.unreadable.items())),
         unknown_event_types=counts.unknown_event_types,
         users_filled_in=counts.users_filled_in,
         catalogue_rejected=catalogue_rejected,
-        users=users,
-        tracks=tracks,
-        pairs=pairs,
-        density=density(pairs, users, tracks),
+        users=found.users,
+        tracks=found.tracks,
+        pairs=found.pairs,
+        density=density(found.pairs, found.users, found.tracks),
         catalogue_tracks=count(connection, f"FROM read_parquet({text(str(out / 'tracks.parquet'))})"),
         events_by_type=events_by_type,
-        last_time=last,
-        splits=splits,
+        last_time=found.last_time,
+        splits=found.splits,
         parameters=parameters,
         sha256={path.name: _sha256(path) for path in sorted(out.iterdir())},
     )

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import duckdb
 
-from training.prepare.cleaning import BREAKS_LINES, BROKEN, CONTROL
+from training.prepare.staging import BREAKS_LINES, CONTROL
 from training.sources import Source
 from training.sources.columns import Vocabulary
-from training.sources.rejected import keep_refused, unreadable_file
+from training.sources.rejected import BROKEN, keep_refused, unreadable_file
 from training.sources.sql import relation
 
 TRACKS = Vocabulary(
@@ -39,11 +39,11 @@ TYPED = {
 
 
 def read_tracks(connection: duckdb.DuckDBPyConnection, tracks: Sequence[Source], artists: Sequence[Source]) -> None:
-    """Make the table `tracks`: code (in order of track_id), and the columns of tracks.parquet."""
+    """Make the table `tracks` anew: code (in order of track_id), and the columns of tracks.parquet."""
     _read(connection, "artists", artists, ARTISTS)
     _read(connection, "titles", tracks, TRACKS)
     connection.execute(
-        """CREATE TABLE tracks AS
+        """CREATE OR REPLACE TABLE tracks AS
             SELECT (row_number() OVER (ORDER BY track_id) - 1)::INTEGER AS code,
                 titles.* REPLACE (coalesce(artist, artists.name) AS artist)
             FROM titles LEFT JOIN artists USING (artist_id)"""

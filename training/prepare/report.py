@@ -79,25 +79,54 @@ class Report:
         return "\n".join(line.rstrip() for line in screen.getvalue().splitlines()) + "\n"
 
 
-def split_reports(connection: duckdb.DuckDBPyConnection) -> dict[str, SplitReport]:
-    """Count the table `pairs`, split by split."""
-    connection.execute(f"CREATE TEMP VIEW train_pairs AS SELECT user, track FROM pairs WHERE split = {TRAIN}")
-    connection.execute("CREATE TEMP TABLE train_users AS SELECT DISTINCT user FROM train_pairs")
-    connection.execute("CREATE TEMP TABLE train_tracks AS SELECT DISTINCT track FROM train_pairs")
-    return {name: _split_report(connection, split) for split, name in enumerate(NAMES)}
+@dataclass(frozen=True)
+class PairCounts:
+    """What is in the table `pairs`."""
+
+    users: int
+    tracks: int
+    pairs: int
+    last_time: str | None
+    splits: dict[str, SplitReport]
+
+
+def count_pairs(connection: duckdb.DuckDBPyConnection) -> PairCounts:
+    """Count the table `pairs`, split by split and all together."""
+    in_train = f"(SELECT user, track FROM pairs WHERE split = {TRAIN})"
+    connection.execute(
+        f"CREATE TEMP TABLE new_pairs AS SELECT split, user, track FROM pairs ANTI JOIN {in_train} "
+        f"USING (user, track) WHERE split <> {TRAIN}"
+    )
+    for what in ("user", "track"):  # `splits` has one bit for each split that a user or track is in
+        connection.execute(
+            f"CREATE TEMP TABLE {what}_splits AS SELECT {what}, bit_or(1 << split) AS splits FROM pairs GROUP BY {what}"
+        )
+    splits = {name: _split_report(connection, split) for split, name in enumerate(NAMES)}
+    [(last_time,)] = connection.execute("SELECT max(last_time)::VARCHAR FROM pairs").fetchall()
+    # Pairs of train, and each new one once.
+    pairs = splits[NAMES[TRAIN]].pairs + count(connection, "FROM (SELECT DISTINCT user, track FROM new_pairs)")
+    return PairCounts(
+        count(connection, "FROM user_splits"), count(connection, "FROM track_splits"), pairs, last_time, splits
+    )
 
 
 def _split_report(connection: duckdb.DuckDBPyConnection, split: int) -> SplitReport:
-    rows = f"FROM pairs WHERE split = {split}"
     totals = ", ".join(f"coalesce(sum({kind}), 0)::BIGINT" for kind in ("plays", "skips", "likes"))
-    [(pairs, plays, skips, likes)] = connection.execute(f"SELECT count(*), {totals} {rows}").fetchall()
-    users = count(connection, f"FROM (SELECT DISTINCT user {rows})")
-    tracks = count(connection, f"FROM (SELECT DISTINCT track {rows})")
+    [(pairs, plays, skips, likes)] = connection.execute(
+        f"SELECT count(*), {totals} FROM pairs WHERE split = {split}"
+    ).fetchall()
+    users, tracks = (
+        count(connection, f"FROM {what}_splits WHERE splits & {1 << split} > 0") for what in ("user", "track")
+    )
     new = unknown = None
     if split != TRAIN:
-        new = count(connection, f"FROM (SELECT user, track {rows}) ANTI JOIN train_pairs USING (user, track)")
-        known = "SEMI JOIN train_users USING (user) SEMI JOIN train_tracks USING (track)"
-        unknown = pairs - count(connection, f"FROM (SELECT user, track {rows}) {known}")
+        new = count(connection, f"FROM new_pairs WHERE split = {split}")
+        # Who is not in train has new pairs only.
+        unknown = count(
+            connection,
+            f"FROM new_pairs JOIN user_splits USING (user) JOIN track_splits USING (track) WHERE split = {split} "
+            f"AND (user_splits.splits & track_splits.splits & {1 << TRAIN}) = 0",
+        )
     return SplitReport(
         pairs=pairs,
         users=users,
@@ -109,14 +138,6 @@ def _split_report(connection: duckdb.DuckDBPyConnection, split: int) -> SplitRep
         new_pairs=new,
         share_new=new / pairs if new is not None and pairs else None,
         pairs_unknown_to_train=unknown,
-    )
-
-
-def count_pairs(connection: duckdb.DuckDBPyConnection, splits: Mapping[str, SplitReport]) -> int:
-    """Return the pairs of all splits together: those of train, and each new one once."""
-    held_out = f"SELECT DISTINCT user, track FROM pairs WHERE split <> {TRAIN}"
-    return splits[NAMES[TRAIN]].pairs + count(
-        connection, f"FROM ({held_out}) ANTI JOIN train_pairs USING (user, track)"
     )
 
 

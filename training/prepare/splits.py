@@ -16,6 +16,8 @@ from typing import Literal, get_args
 
 import duckdb
 
+from training.prepare.cleaning import count
+
 Split = Literal["user-time", "time", "random", "none", "given"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -23,46 +25,53 @@ NAMES = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
 
 # 0 up to the first cut, 1 up to the second, else 2. Of equal cuts, as a share of 0 makes them, the later one wins.
-AFTER_CUTS = "coalesce(time > cuts[1], false)::TINYINT + coalesce(time > cuts[2], false)::TINYINT"
+AFTER_CUTS = "coalesce(time > first_cut, false)::TINYINT + coalesce(time > second_cut, false)::TINYINT"
 
 
 def make_pairs(connection: duckdb.DuckDBPyConnection, split: Split, holdout: tuple[float, float], seed: int) -> None:
     """Aggregate `events` to `pairs`: split, user, track (codes), plays, skips, likes, last_time, position.
 
-    `holdout` are the shares of validation and test. `events` is used up.
+    `holdout` are the shares of validation and test.
     """
+    which, cuts = AFTER_CUTS, ""
     match split:
         case "none":
-            which, cuts = str(TRAIN), ""
+            which = str(TRAIN)
         case "given" | "random":
-            which, cuts = "split", ""
+            which = "split"
         case "time":
-            which, cuts = AFTER_CUTS, f"CROSS JOIN (SELECT {_quantiles(holdout)} FROM events)"
+            _make_cuts(connection, "FROM events", holdout)
+            cuts = "CROSS JOIN cuts"
         case "user-time":
-            by_user = f"SELECT user, {_quantiles(holdout)} FROM events GROUP BY user"
-            which, cuts = AFTER_CUTS, f"JOIN ({by_user}) USING (user)"
+            _make_cuts(connection, "user, FROM events GROUP BY user", holdout)
+            cuts = "JOIN cuts USING (user)"
+    plays, skips, likes = (_total(connection, kind) for kind in ("play", "skip", "like"))
     connection.execute(
         f"""CREATE TABLE pairs AS
-            SELECT ({which})::TINYINT AS split, user, track,
-                {_total("play")} AS plays, {_total("skip")} AS skips, {_total("like")} AS likes,
+            SELECT ({which})::TINYINT AS split, user, track, {plays} AS plays, {skips} AS skips, {likes} AS likes,
                 max(time) AS last_time, min(position) AS position
             FROM events {cuts} GROUP BY ALL"""
     )
-    connection.execute("DROP TABLE events")
     if split == "random":
         _split_at_random(connection, *holdout, seed)
 
 
-def _total(kind: str) -> str:
+def _make_cuts(connection: duckdb.DuckDBPyConnection, by: str, holdout: tuple[float, float]) -> None:
+    """Make the table `cuts`: the two moments, of the whole log or `by` user."""
+    validation, test = holdout
+    shares = [round(1 - validation - test, 12), round(1 - test, 12)]
+    connection.execute(
+        f"""CREATE TEMP TABLE cuts AS SELECT * EXCLUDE (moments), moments[1] AS first_cut, moments[2] AS second_cut
+            FROM (SELECT {by.replace("FROM", f"quantile_disc(time, {shares}) AS moments FROM")})"""
+    )
+
+
+def _total(connection: duckdb.DuckDBPyConnection, kind: str) -> str:
+    if count(connection, "FROM events WHERE amount <> 1") == 0:
+        return f"(count(*) FILTER (kind = '{kind}'))::INTEGER"
     # As DOUBLE, exact far beyond INTEGER, because DuckDB sums integers as 128 bits. A total beyond INTEGER is no
     # count, and must not stop the work either.
     return f"least(coalesce(sum(amount::DOUBLE) FILTER (kind = '{kind}'), 0), 2147483647)::INTEGER"
-
-
-def _quantiles(holdout: tuple[float, float]) -> str:
-    validation, test = holdout
-    shares = [round(1 - validation - test, 12), round(1 - test, 12)]
-    return f"quantile_disc(time, {shares}) AS cuts"
 
 
 def _split_at_random(connection: duckdb.DuckDBPyConnection, validation: float, test: float, seed: int) -> None:

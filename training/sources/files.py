@@ -22,7 +22,7 @@ FORMATS = {
 }
 """Suffix, without .gz, to format; a .txt file is a .tsv when it has tabs, else lines `user track track ...`."""
 
-HEAD = 1 << 20
+HEAD = 1 << 18
 """Bytes of a file that are looked at to learn its columns."""
 
 
@@ -47,24 +47,27 @@ class LogFile:
 
 def open_log(path: Path) -> BufferedIOBase:
     """Open a file for reading bytes, unpacked when its name ends in .gz."""
-    return gzip.GzipFile(path) if path.suffix == ".gz" else path.open("rb")
+    return gzip.GzipFile(path) if is_packed(path) else path.open("rb")
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a file's name ends in .gz, in any case."""
+    return path.suffix.lower() == ".gz"
 
 
 def find_files(paths: Iterable[Path]) -> list[LogFile]:
     """Return the files that paths name, in order; a folder stands for the known files below it.
 
-    Files without a line are left out. Raises DataError for a path that is not there, a file of unknown
-    format, a folder with no known file, and a gzip file that ends too early.
+    Files without a line are left out, and one that is named twice is there once. Raises DataError for a path that is
+    not there, a file of unknown format, a folder with no known file, and a gzip file that ends too early.
     """
-    return [
-        file for path in paths for found in _below(path) if (file := _look_into(found)).head or file.format == "parquet"
-    ]
+    files = {found.resolve(): found for path in paths for found in _below(path)}
+    return [file for found in files.values() if (file := _look_into(found)).head or file.format == "parquet"]
 
 
 def format_of(path: Path) -> str | None:
     """Return the format that a file's name promises, None where it is not one of FORMATS."""
-    name = path.name.removesuffix(".gz")  # in lower case alone: that is how a file is known to be packed
-    return FORMATS.get(Path(name).suffix.lower())
+    return FORMATS.get(Path(path.name.lower().removesuffix(".gz")).suffix)
 
 
 def _below(path: Path) -> Iterator[Path]:
@@ -92,12 +95,13 @@ def _endings() -> str:
 
 def _look_into(path: Path) -> LogFile:
     format_ = format_of(path) or ""
-    if path.suffix == ".gz" and path.stat().st_size == 0:
+    if is_packed(path) and path.stat().st_size == 0:
         raise DataError(f"{path} is cut short: an empty file is not a gzip file")
     if format_ == "parquet":
         return LogFile(path, format_)
     start = _start(path)
-    head = tuple(line for line in start.decode("utf-8-sig", errors="replace").splitlines() if line.strip())
+    lines = start.decode("utf-8-sig", errors="replace").split("\n")
+    head = tuple(line.removesuffix("\r") for line in lines if line.strip())
     if format_ == "txt":
         format_ = "tsv" if any("\t" in line for line in head) else "adjacency"
     return LogFile(path, format_, head, byte_order_mark=start.startswith(BOM_UTF8))
@@ -115,7 +119,7 @@ def _start(path: Path) -> bytes:
 
 def unpack(file: LogFile, folder: Path) -> LogFile:
     """Return a Parquet file as it is, or, when it is packed, with a copy in `folder` that is not."""
-    if file.path.suffix != ".gz":
+    if not is_packed(file.path):
         return file
     copy = folder / f"{len(list(folder.iterdir()))}.parquet"
     try:

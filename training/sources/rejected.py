@@ -1,14 +1,17 @@
 """Find again in their files the rows that could not be used, to name file and line.
 
-The fast readers do not number lines. Only a file with unreadable rows is walked, once for up to AT_A_TIME of them.
+The fast readers do not number lines. Only a file with unreadable rows is walked, once for up to AT_A_TIME of them: by
+the place of a row where each line is a row, else by its text.
 """
 
 import json
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, islice, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO, TypeVar
 
 import duckdb
 
@@ -16,6 +19,8 @@ from service.core.errors import DataError
 from training.sources.columns import delimiter, read_rows
 from training.sources.files import LogFile, open_log
 from training.sources.sql import KEY_SEPARATOR, Source, relation
+
+Line = TypeVar("Line")
 
 
 class Refused(NamedTuple):
@@ -27,7 +32,11 @@ class Refused(NamedTuple):
     text: str
 
 
-AT_A_TIME = 1_000_000
+BROKEN = "not a JSON object"
+BAD_ENCODING = "invalid encoding"
+"""As DuckDB's CSV reader calls bytes that are not UTF-8."""
+
+AT_A_TIME = 200_000
 """Unreadable rows that are looked for in one walk; bounds the memory."""
 
 
@@ -74,13 +83,57 @@ def unreadable_file(connection: duckdb.DuckDBPyConnection, source: Source, error
     return DataError(f"{names} cannot be read: {str(error).partition(chr(10))[0]}")
 
 
-def write_rejected(connection: duckdb.DuckDBPyConnection, sources: Iterable[Source], out: Path) -> None:
-    """Write one JSON line for each unreadable row of the sources: file, line, reason, text."""
-    with out.open("w", encoding="utf-8") as lines:
-        for source in sources:
-            for file in source.files:
-                for rejected in _rejected(connection, source, file):
-                    lines.write(json.dumps(rejected._asdict(), ensure_ascii=False) + "\n")
+def write(rejected: Iterable[Rejected], out: TextIO) -> Counter[str]:
+    """Add lines to rejected.jsonl and return how many there are of each reason."""
+    reasons: Counter[str] = Counter()
+    for line in rejected:
+        out.write(json.dumps(line._asdict(), ensure_ascii=False) + "\n")
+        reasons[line.reason] += 1
+    return reasons
+
+
+def name_lines(path: Path, unreadable: duckdb.DuckDBPyConnection, rows: int, keys: Sequence[str]) -> Iterator[Rejected]:
+    """Yield the unreadable lines of a file of JSON lines, given as a result of (row from 0, reason) in that order.
+
+    `rows` says how many lines are not blank. A line that is BROKEN because none of its `keys` was found is left out
+    when it is an object that has none.
+    """
+    while some := unreadable.fetchmany(AT_A_TIME):
+        for (number, line), (_, reason) in zip(_lines_at(path, [row for row, _ in some], rows), some, strict=True):
+            if reason == BROKEN:
+                reason = _what_is_wrong(line, keys)
+            if reason:
+                yield Rejected(str(path), number, reason, line.decode(errors="replace").rstrip("\r\n"))
+
+
+def _lines_at(path: Path, places: Sequence[int], rows: int) -> list[tuple[int, bytes]]:
+    """Return number and text of the lines at some places, from 0, among those that are not blank."""
+    with open_log(path) as file:
+        found = _pick(file, places)
+        if places[-1] + sum(1 for _ in file) == rows - 1:  # nothing is blank, so no line had to be looked at
+            return [(place + 1, line) for place, line in zip(places, found, strict=True)]
+    with open_log(path) as file:
+        return _pick((numbered for numbered in enumerate(file, start=1) if not numbered[1].isspace()), places)
+
+
+def _pick(lines: Iterator[Line], places: Sequence[int]) -> list[Line]:
+    return [next(islice(lines, place - before - 1, None)) for before, place in pairwise([-1, *places])]
+
+
+def _what_is_wrong(line: bytes, keys: Sequence[str]) -> str | None:
+    try:
+        record = json.loads(line.decode())
+    except UnicodeDecodeError:
+        return BAD_ENCODING
+    except (ValueError, RecursionError):
+        return BROKEN
+    is_empty = isinstance(record, dict) and all(record.get(key) is None for key in keys)
+    return None if is_empty else BROKEN
+
+
+def find_rejected(connection: duckdb.DuckDBPyConnection, sources: Iterable[Source]) -> Iterator[Rejected]:
+    """Yield the unreadable rows that are found by their text."""
+    return chain.from_iterable(_rejected(connection, source, file) for source in sources for file in source.files)
 
 
 def _rejected(connection: duckdb.DuckDBPyConnection, source: Source, file: LogFile) -> Iterator[Rejected]:

@@ -89,7 +89,7 @@ def _lines(files: str, rejects: str) -> str:
 
 
 def fields(source: Source, rejects: str) -> str:
-    """Return `relation` without file, line and key, for JSON in half the time.
+    """Return `relation` without line and key, for JSON in half the time: a row for each line that is not blank.
 
     There a line that is no JSON object is a row of nulls, and so is an object without any of the fields: `broken` is
     true for both.
@@ -100,9 +100,9 @@ def fields(source: Source, rejects: str) -> str:
     columns = ", ".join(f"{text(key)}: 'VARCHAR'" for key in keys.values())
     names = {role: _name(key) for role, key in keys.items()}
     return (
-        f"SELECT coalesce({', '.join(names.values())}) IS NULL AS broken, {_columns(source, names)} "
+        f"SELECT file, coalesce({', '.join(names.values())}) IS NULL AS broken, {_columns(source, names)} "
         f"FROM read_json({paths(source.files)}, format = 'newline_delimited', columns = {{{columns}}}, "
-        f"ignore_errors = true)"
+        f"ignore_errors = true, filename = 'file')"
     )
 
 

@@ -1,0 +1,213 @@
+"""From text columns to typed rows: every row of the log, and what is wrong with it.
+
+A row that cannot be understood is unreadable and is kept aside with its file and line; events that are no listening
+are marked with the reason. The rules that need other rows come in `cleaning`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, TextIO
+
+import duckdb
+
+from training.prepare.cleaning import COLUMNS, DROPPED, Counts, count
+from training.sources import Source
+from training.sources.rejected import BROKEN, Rejected, keep_refused, name_lines, unreadable_file, write
+from training.sources.sql import fields, relation, text
+
+EARLIEST, LATEST = "1990-01-01", "2100-01-01"
+"""A time outside cannot be when somebody listened to a stream; it is a broken clock or a wrong unit."""
+
+KINDS = {
+    **{kind: kind for kind in ("play", "skip", "like")},
+    **dict.fromkeys(("1", "true", "1.0"), "play"),
+    **dict.fromkeys(("0", "false", "0.0"), "skip"),
+}
+"""Event type, in lower case, to kind; 1 and 0 are those of `is_listened`."""
+
+SPELT = {spelt: kind for word, kind in KINDS.items() for spelt in (word, word.upper(), word.title())}
+"""The same in the usual cases: most texts are found here as they are."""
+
+IS_ADVERTISEMENT = "type LIKE 'advert%'"
+"""`advertisment` and `ADVERTISMENT` are misspelt in real logs; we read what is there."""
+
+ISO_8601 = [f"%Y-%m-%d{t}%H:%M:%S{part}{z}" for t in "T " for part in (".%f", "") for z in ("", "Z")]
+
+# A time of another form is read as TIMESTAMPTZ, which knows offsets and named zones and refuses what it does not know;
+# TIMESTAMP would pass over both. Digits are an epoch in seconds, milli-, micro- or nanoseconds, told apart by size.
+TIME = rf"""coalesce(try_strptime(time_text, {ISO_8601}), CASE WHEN time_text <> '' THEN coalesce(
+    try_cast(regexp_replace(time_text, ' ([-+Z])', '\1') AS TIMESTAMPTZ)::TIMESTAMP,
+    try(make_timestamp((try_cast(time_text AS DOUBLE) *
+        CASE WHEN abs(try_cast(time_text AS DOUBLE)) < 1e11 THEN 1e6
+             WHEN abs(try_cast(time_text AS DOUBLE)) < 1e14 THEN 1e3
+             WHEN abs(try_cast(time_text AS DOUBLE)) < 1e17 THEN 1 ELSE 1e-3 END)::BIGINT))) END)"""
+
+BREAKS_LINES = "control character in an id"
+CONTROL = r"[\p{Cc}\x{2028}\x{2029}]"
+"""An artifact keeps one id a line, so none may break it."""
+
+
+def columns_of(splits: Sequence[Sequence[Source]]) -> tuple[str, ...]:
+    """Return which of COLUMNS some of the sources have; the split where there are several."""
+    role = {"amount": "count", "time": "time", "session": "session", "position": "position"}
+    found = {column for column, of in role.items() if any(source.has(of) for those in splits for source in those)}
+    return tuple(column for column in COLUMNS if column in found or (column == "split" and any(splits[1:])))
+
+
+class Part(NamedTuple):
+    """The rows of one source in the table `staged`."""
+
+    source: Source
+    rows: str
+    """SQL, `FROM ... WHERE ...`."""
+
+
+def stage(
+    connection: duckdb.DuckDBPyConnection, splits: Sequence[Sequence[Source]], columns: Sequence[str], rejected: TextIO
+) -> Counts:
+    """Read all sources into the table `staged`, those of `splits[s]` with split s, and count what cannot be read.
+
+    staged: file, user_id, track_id, kind, fate (of DROPPED, null: none yet), detail (what is unreadable, or the unknown
+    type) and the `columns`; a session is its hash. users and tracks: code and user_id or track_id of all rows, codes
+    in the order of the ids. Lines that can be found by their number alone go to `rejected` at once.
+    """
+    files = dict.fromkeys(str(file.readable) for sources in splits for source in sources for file in source.files)
+    connection.execute(f"CREATE TYPE file AS ENUM ({', '.join(map(text, files))})")
+    connection.execute(f"CREATE TYPE fate AS ENUM {DROPPED}")
+    connection.execute("CREATE TYPE kind AS ENUM ('play', 'skip', 'like')")
+    types = {column: type_ for column, (type_, _) in COLUMNS.items() if column in columns}
+    types = {"file": "file", "user_id": "VARCHAR", "track_id": "VARCHAR", "kind": "kind", "fate": "fate"} | types
+    described = ", ".join(f"{column} {type_}" for column, type_ in types.items())
+    connection.execute(f"CREATE TABLE staged ({described}, detail VARCHAR)")
+    parts = [_stage(connection, split, source, columns) for split, those in enumerate(splits) for source in those]
+    for what in ("user", "track"):
+        _number(connection, what)
+        _mark_control_characters(connection, what)
+    counts = Counts(read=count(connection, "FROM refused") + count(connection, "FROM staged"))
+    for part in parts:
+        marked = count(connection, f"{part.rows} AND fate = 'unreadable'")
+        if marked == 0:
+            continue
+        if part.source.has_fast_reader:
+            lines = write(_unreadable_lines(connection, part), rejected)
+            counts.unreadable += lines
+            found = lines.total()
+        else:
+            found = _keep_unreadable(connection, part)
+        # What is left are objects with none of the fields: a row of nulls, and nothing wrong with the line.
+        counts.dropped["no_event_type" if part.source.has("event") else "no_track"] += marked - found
+    for reason, rows in connection.execute(
+        "SELECT reason, count(*) FROM (SELECT reason FROM unreadable UNION ALL SELECT reason FROM refused) GROUP BY ALL"
+    ).fetchall():
+        counts.unreadable[reason] += rows
+    counts.dropped["unreadable"] = counts.unreadable.total()
+    return counts
+
+
+def _stage(connection: duckdb.DuckDBPyConnection, split: int, source: Source, columns: Sequence[str]) -> Part:
+    first = count(connection, "FROM staged")
+    rejects = f"events_{first}_{id(source)}"
+    # In the order of the files, so that the place of a row says on which line it was.
+    connection.execute("SET preserve_insertion_order = true")
+    try:
+        connection.execute(f"INSERT INTO staged BY NAME {_judged(source, split, columns, fields(source, rejects))}")
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        raise unreadable_file(connection, source, error) from error
+    connection.execute("SET preserve_insertion_order = false")
+    if not source.has_fast_reader:
+        keep_refused(connection, source, rejects)
+    return Part(source, f"FROM staged WHERE rowid >= {first} AND rowid < {count(connection, 'FROM staged')}")
+
+
+def _number(connection: duckdb.DuckDBPyConnection, what: str) -> None:
+    connection.execute(
+        f"CREATE TABLE {what}s AS SELECT (row_number() OVER (ORDER BY {what}_id) - 1)::INTEGER AS code, {what}_id "
+        f"FROM (SELECT DISTINCT {what}_id FROM staged WHERE {what}_id IS NOT NULL)"
+    )
+
+
+def _mark_control_characters(connection: duckdb.DuckDBPyConnection, what: str) -> None:
+    """Make rows unreadable whose ids would break a line; to look at each different id is cheaper than at each row."""
+    bad = f"FROM {what}s WHERE regexp_matches({what}_id, '{CONTROL}')"
+    if count(connection, bad):
+        connection.execute(
+            f"UPDATE staged SET fate = 'unreadable', detail = '{BREAKS_LINES}' "
+            f"WHERE {what}_id IN (SELECT {what}_id {bad}) AND fate IS DISTINCT FROM 'unreadable'"
+        )
+
+
+def _unreadable_lines(connection: duckdb.DuckDBPyConnection, part: Part) -> Iterator[Rejected]:
+    """Yield the unreadable lines of a source whose rows are its lines."""
+    keys = [part.source.columns.names[place] for _, place in part.source.columns.roles]
+    files = {str(file.readable): file.path for file in part.source.files}
+    dirty = "HAVING bool_or(fate = 'unreadable') ORDER BY min(rowid)"
+    for name, first, rows in connection.execute(
+        f"SELECT file::VARCHAR, min(rowid), count(*) {part.rows} GROUP BY file {dirty}"
+    ).fetchall():
+        unreadable = connection.cursor().execute(
+            f"SELECT rowid - {first}, detail {part.rows} AND file = ? AND fate = 'unreadable' ORDER BY rowid", [name]
+        )
+        yield from name_lines(files[name], unreadable, rows, keys)
+
+
+def _keep_unreadable(connection: duckdb.DuckDBPyConnection, part: Part) -> int:
+    """Read a source again to keep file, key and reason of its unreadable rows, and return how many there are."""
+    known = count(connection, "FROM unreadable")
+    control = f"regexp_matches(concat(user_text, track_text), '{CONTROL}')"
+    connection.execute(
+        f"""INSERT INTO unreadable SELECT file, line, problem, key
+            FROM (SELECT *, {_problem(part.source, {control: BREAKS_LINES})} AS problem
+                  FROM (SELECT *, {_typed(part.source)} FROM ({relation(part.source, f"unreadable_{id(part)}")})))
+            WHERE problem IS NOT NULL"""
+    )
+    return count(connection, "FROM unreadable") - known
+
+
+def _judged(source: Source, split: int, columns: Sequence[str], rows: str) -> str:
+    """Return SQL for the columns of `staged`."""
+    spelt, kind, type_ = _kind("event_text", SPELT), _kind("type", KINDS), "lower(trim(event_text))"
+    if not source.has("event"):
+        spelt, kind, type_ = "'play'::kind", "NULL", "NULL"
+    return f"""
+        SELECT {", ".join(("file", "user_id", "track_id", "kind", *columns))},
+            CASE WHEN problem IS NOT NULL THEN 'unreadable'::fate
+                 WHEN kind IS NOT NULL THEN CASE WHEN track_id IS NULL THEN 'no_track'::fate END
+                 WHEN {IS_ADVERTISEMENT} THEN 'advertisement'::fate
+                 WHEN coalesce(type, '') = '' THEN 'no_event_type'::fate
+                 ELSE 'unknown_event_type'::fate END AS fate,
+            CASE WHEN problem IS NOT NULL THEN problem WHEN kind IS NULL THEN type END AS detail
+        FROM (SELECT *, {split} AS split, coalesce(spelt, {kind}) AS kind, {_problem(source, {})} AS problem
+              FROM (SELECT *, CASE WHEN spelt IS NULL THEN {type_} END AS type
+                    FROM (SELECT *, {spelt} AS spelt, {_typed(source)} FROM ({rows}))))"""
+
+
+def _kind(column: str, kinds: Mapping[str, str]) -> str:
+    whens = " ".join(f"WHEN '{word}' THEN '{kind}'::kind" for word, kind in kinds.items())
+    return f"CASE {column} {whens} END"
+
+
+def _typed(source: Source) -> str:
+    time = TIME if source.has("time") else "NULL::TIMESTAMP"
+    amount = "try_cast(count_text AS DOUBLE)" if source.has("count") else "1"
+    position = "try_cast(position_text AS INTEGER)" if source.has("position") else "NULL::INTEGER"
+    # Of a session only whether it is the same as another one is asked: 8 bytes instead of a text of any length.
+    return (
+        "nullif(user_text, '') AS user_id, nullif(track_text, '') AS track_id, "
+        f"CASE WHEN session_text <> '' THEN hash(session_text) END AS session, "
+        f"{time} AS time, {amount} AS amount, {position} AS position"
+    )
+
+
+def _problem(source: Source, also: Mapping[str, str]) -> str:
+    """Return SQL for what makes a row unreadable, null where nothing does; `also` are further conditions."""
+    cases = {"broken": BROKEN, **also} if source.format == "json" else dict(also)
+    if source.has("time"):
+        absurd = f"time IS NULL OR time NOT BETWEEN TIMESTAMP '{EARLIEST}' AND TIMESTAMP '{LATEST}'"
+        cases[f"time_text <> '' AND ({absurd})"] = f"no time between {EARLIEST} and {LATEST}"
+    if source.has("count"):
+        cases["amount IS NULL OR amount <> trunc(amount) OR amount NOT BETWEEN 0 AND 2147483647"] = (
+            "count is no whole number"
+        )
+    if source.has("position"):
+        cases["position_text <> '' AND position IS NULL"] = "position is no whole number"
+    whens = " ".join(f"WHEN {case} THEN '{reason}'" for case, reason in cases.items())
+    return f"CASE {whens} END" if cases else "NULL"
