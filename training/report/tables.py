@@ -9,7 +9,7 @@ from rich.text import Text
 
 from training.bootstrap import Estimate
 from training.evaluate.held_out import PROTOCOL_TITLES, Protocol
-from training.evaluate.results import Candidates, ColdStart, Comparison, Results, middle_cutoff
+from training.evaluate.results import Candidates, ColdStart, Results, middle_cutoff
 from training.evaluate.sessions import CUTOFFS as SESSION_CUTOFFS
 from training.evaluate.sessions import LENGTH, PLAYLISTS
 from training.report import left_out
@@ -64,43 +64,47 @@ def _precision_table(results: Results, protocol: Protocol) -> Table:
 
 
 def _fairness_table(results: Results) -> Table:
-    k = middle_cutoff(results.cutoffs)
+    k, cohort = middle_cutoff(results.cutoffs), results.group_tables[0][0]
     names = {"ndcg": "nDCG", "min_ndcg": "worst member", "zero_recall": "zRecall", "min_max": "min/max"}
+    tests = _tests_against_baseline(results, cohort, f"ndcg@{k}")
+    baselines = ", ".join(dict.fromkeys(baseline for baseline, _ in tests.values()))
     table = _table(
         f"{_groups_title(results)}, {PROTOCOL_TITLES[results.usual]}: {k} tracks, mean ± half of the 95 % interval, "
-        "and paired t of nDCG against the baseline",
+        f"and paired t of nDCG against {baselines or 'no baseline'}",
         ["model", "strategy"],
-        [*names.values(), "t", "baseline"],
+        [*names.values(), "t"],
     )
     for row in results.main_groups:
-        if row.protocol != results.usual:
-            continue
-        cells = [_cell(row.metrics.get(f"{name}@{k}"), _mean_and_half) for name in names]
-        against = _against_baseline(results, "groups", f"{row.model}/{row.strategy}", row.cohort)
-        test = ("", "") if against is None else (_t(against, f"ndcg@{k}"), against.second)
-        table.add_row(row.model, row.strategy, *cells, *test, style="bold" if row.default else "")
+        if row.protocol == results.usual:
+            cells = [_cell(row.metrics.get(f"{name}@{k}"), _mean_and_half) for name in names]
+            _, t = tests.get(f"{row.model}/{row.strategy}", ("", ""))
+            table.add_row(row.model, row.strategy, *cells, t, style="bold" if row.default else "")
     return table
+
+
+def _tests_against_baseline(results: Results, cohort: str, name: str) -> dict[str, tuple[str, str]]:
+    """Return for each compared row its baseline and t, of the baseline of the same model where there is one."""
+    compared = [
+        row
+        for row in results.comparisons
+        if (row.of, row.protocol, row.cohort) == ("groups", results.usual, cohort) and name in row.differences
+    ]
+    within = [row for row in compared if _model(row.first) == _model(row.second)]
+    found: dict[str, tuple[str, str]] = {}
+    for row in within or compared:
+        t = row.differences[name].t
+        baseline = row.second.partition("/")[2] if within else row.second
+        found.setdefault(row.first, (baseline, "" if t is None else f"{t:+.1f}"))
+    return found
+
+
+def _model(name: str) -> str:
+    return name.partition("/")[0]
 
 
 def _groups_title(results: Results) -> str:
     cohort, number = results.group_tables[0]
     return f"{cohort.capitalize()} ({number})"
-
-
-def _against_baseline(results: Results, of: str, name: str, cohort: str | None) -> Comparison | None:
-    """Return the comparison of a row with its baseline, one of the same model before others."""
-    found = [
-        row
-        for row in results.comparisons
-        if (row.of, row.first, row.cohort, row.protocol in (None, results.usual)) == (of, name, cohort, True)
-    ]
-    same_model = [row for row in found if row.second.partition("/")[0] == name.partition("/")[0]]
-    return next(iter(same_model or found), None)
-
-
-def _t(comparison: Comparison, name: str) -> str:
-    difference = comparison.differences.get(name)
-    return "" if difference is None or difference.t is None else f"{difference.t:+.1f}"
 
 
 def _session_table(results: Results) -> Table:
