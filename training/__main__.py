@@ -1,21 +1,22 @@
-"""`python -m training COMMAND`: exit code 0 done, 1 the work failed, 2 wrong usage."""
+"""`python -m training COMMAND`: exit code 0 done, 1 the work failed, 2 wrong usage.
+
+Only the command that is asked for is imported: preparing logs need not wait for what training needs.
+"""
 
 import argparse
+import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Final, Protocol
 
 from service.core.errors import ConfigurationError, TuttiError
-from training.commands import evaluate, prepare, publish, sample, train
 
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
 
 
 class Command(Protocol):
-    """A module of `training.commands`; the first line of its docstring is its help."""
-
-    __doc__: str | None
+    """A module of `training.commands`."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of the command."""
@@ -24,31 +25,35 @@ class Command(Protocol):
         """Do the work and return an exit code; a `TuttiError` or `OSError` says why it failed."""
 
 
-COMMANDS: Final[dict[str, Command]] = {
-    "sample": sample,
-    "prepare": prepare,
-    "train": train,
-    "evaluate": evaluate,
-    "publish": publish,
+COMMANDS: Final[dict[str, str]] = {
+    "sample": "a synthetic music service in the files of a real one.",
+    "prepare": "raw logs in, prepared data out.",
+    "train": "fit a model to prepared data and publish it.",
+    "evaluate": "judge models by held-out listening, and write a report.",
+    "publish": "serve another version of a model, an older one for instance.",
 }
-"""Every command by name."""
+"""Every command, a module of `training.commands`, and what it does."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def parser(wanted: Container[str] = COMMANDS) -> argparse.ArgumentParser:
+    """Return the parser of the whole command line; only the commands that are wanted have their options."""
     root = argparse.ArgumentParser(prog="python -m training", description="From raw event logs to models.")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, command in COMMANDS.items():
-        summary = (command.__doc__ or "").partition("\n")[0].partition(": ")[2]
-        command.add_arguments(commands.add_parser(name, help=summary, description=summary))
+    for name, summary in COMMANDS.items():
+        options = commands.add_parser(name, help=summary, description=summary)
+        if name in wanted:
+            command: Command = importlib.import_module(f"training.commands.{name}")
+            command.add_arguments(options)
+            options.set_defaults(run=command.run)
     return root
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; a failure is one line on stderr."""
-    args = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    args = parser(wanted=given[:1]).parse_args(given)
     try:
-        return COMMANDS[args.command].run(args)
+        return int(args.run(args))
     except (TuttiError, OSError) as error:
         print(f"{args.command}: {error}", file=sys.stderr)
         return WRONG_USAGE if isinstance(error, ConfigurationError) else FAILED

@@ -139,6 +139,22 @@ def test_csv_fields_may_be_quoted_and_hold_separators_and_line_breaks(tmp_path: 
     assert scores(tmp_path / "out") == {("u", "x,y"): 1.0}
 
 
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("plain.csv", ["user_id,track_id,title\r", "u,a,one", "v,b,two\r"]),
+        ("packed.csv.gz", ["user_id,track_id,title", "u,a,one\r", "v,b,two"]),
+        ("quoted.csv", ["user_id,track_id,title\r", '"u",a,"one\r', 'half"', '"v",b,two\r']),
+        ("log.tsv", ["user_id\ttrack_id\ttitle", "u\ta\tone\r", "v\tb\ttwo"]),
+    ],
+)
+def test_tables_may_mix_the_line_ends_of_two_systems(tmp_path: Path, name: str, lines: list[str]) -> None:
+    report = run(tmp_path / "out", write_lines(tmp_path / name, lines))
+
+    assert scores(tmp_path / "out") == {("u", "a"): 1.0, ("v", "b"): 1.0}
+    assert report.rows_read == 2
+
+
 def test_listened_or_not_is_a_play_or_a_skip(tmp_path: Path) -> None:
     lines = ["media_id,user_id,is_listened", "a,u,1", "b,u,0", "c,u,1"]
 

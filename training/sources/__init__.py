@@ -58,4 +58,4 @@ def _source(
 def _make(source: Source) -> tuple[object, ...]:
     """Return what files must share to be read by one query."""
     separator = delimiter(source.files[0]) if source.format == "csv" else ""
-    return (source.format, separator, source.columns, source.types)
+    return (source.format, separator, source.files[0].mixes_line_ends, source.columns, source.types)

@@ -1,10 +1,12 @@
 """Which files a path means, and what is in each of them."""
 
 import gzip
+import re
 import shutil
 import zlib
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BufferedIOBase
 from pathlib import Path
@@ -36,6 +38,8 @@ class LogFile:
     head: tuple[str, ...] = ()
     """Its first lines that are not blank; empty for Parquet."""
     byte_order_mark: bool = False
+    mixes_line_ends: bool = False
+    """Of a .csv file: whether lines end in different ways, which a strict reader of quotes does not take."""
     unpacked: Path | None = None
     """Where a packed Parquet file was unpacked to."""
 
@@ -100,21 +104,41 @@ def _look_into(path: Path) -> LogFile:
     if format_ == "parquet":
         return LogFile(path, format_)
     start = _start(path)
-    lines = start.decode("utf-8-sig", errors="replace").split("\n")
-    head = tuple(line.removesuffix("\r") for line in lines if line.strip())
+    # Not splitlines(), for which a title with U+2028 or U+0085 in it is two lines.
+    head = tuple(line for line in re.split(r"\r\n|\n|\r", start.decode("utf-8-sig", errors="replace")) if line.strip())
     if format_ == "txt":
         format_ = "tsv" if any("\t" in line for line in head) else "adjacency"
-    return LogFile(path, format_, head, byte_order_mark=start.startswith(BOM_UTF8))
+    mixes = format_ == "csv" and _mixes_line_ends(path)
+    return LogFile(path, format_, head, byte_order_mark=start.startswith(BOM_UTF8), mixes_line_ends=mixes)
 
 
 def _start(path: Path) -> bytes:
-    try:
-        with open_log(path) as file:
-            start = file.read(HEAD)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    with _reading(path) as file:
+        start = file.read(HEAD)
     # A line that the limit cuts in two is left out, unless it is the only one.
     return start if len(start) < HEAD else start[: start.rfind(b"\n") + 1] or start
+
+
+def _mixes_line_ends(path: Path) -> bool:
+    feeds = returns = 0
+    with _reading(path) as file:
+        while chunk := file.read(HEAD):
+            if b"\r" in chunk:
+                chunk += file.read(1) if chunk.endswith(b"\r") else b""
+                returns += chunk.count(b"\r\n")
+                feeds += chunk.count(b"\n")
+            else:
+                feeds += b"\n" in chunk
+    return 0 < returns < feeds
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[BufferedIOBase]:
+    try:
+        with open_log(path) as file:
+            yield file
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def unpack(file: LogFile, folder: Path) -> LogFile:
@@ -122,9 +146,6 @@ def unpack(file: LogFile, folder: Path) -> LogFile:
     if not is_packed(file.path):
         return file
     copy = folder / f"{len(list(folder.iterdir()))}.parquet"
-    try:
-        with open_log(file.path) as packed, copy.open("wb") as out:
-            shutil.copyfileobj(packed, out, HEAD)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{file.path} cannot be read: {error}") from error
+    with _reading(file.path) as packed, copy.open("wb") as out:
+        shutil.copyfileobj(packed, out, HEAD)
     return replace(file, unpacked=copy)

@@ -72,9 +72,8 @@ def relation(source: Source, rejects: str) -> str:
             return _separated(source, files, rejects)
 
 
-def _reader(
-    files: str, rejects: str, columns: str, separator: str, quote: str, *, header: bool, strict: bool = True
-) -> str:
+def _reader(files: str, rejects: str, columns: str, separator: str, quote: str, *, header: bool, strict: bool) -> str:
+    # Strictly read, a file that mixes line ends stops the reader or loses rows; without quotes it makes no other odds.
     return (
         f"read_csv({files}, columns = {columns}, delim = {text(separator)}, quote = {text(quote)}, "
         f"escape = {text(quote)}, header = {header}, nullstr = {text(NO_NULL)}, auto_detect = false, "
@@ -84,7 +83,6 @@ def _reader(
 
 
 def _lines(files: str, rejects: str) -> str:
-    # Strictly read, a file that mixes line endings stops the reader; without quotes nothing else is at stake.
     return _reader(files, rejects, "{'text': 'VARCHAR'}", NO_SEPARATOR, "", header=False, strict=False)
 
 
@@ -136,10 +134,11 @@ def _separated(source: Source, files: str, rejects: str) -> str:
     fields = {role: names[place] for role, place in source.columns.roles}
     separator = delimiter(source.files[0])
     quote = "" if separator == "\t" else '"'
+    strict = quote != "" and not any(file.mixes_line_ends for file in source.files)
     return (
         f"SELECT file, NULL::BIGINT AS line, concat_ws({text(KEY_SEPARATOR)}, {', '.join(fields.values())}) AS key, "
         f"false AS broken, {_columns(source, fields)} "
-        f"FROM {_reader(files, rejects, columns, separator, quote, header=source.columns.header)}"
+        f"FROM {_reader(files, rejects, columns, separator, quote, header=source.columns.header, strict=strict)}"
     )
 
 
