@@ -12,6 +12,7 @@ from service.core.errors import TrainingError
 from tests.wmf.worlds import dense, listening, scores, sparse, textbook_loss
 from training.als.objective import loss, make_objective
 from training.models.wmf import WMF, random_factors
+from training.neighbours import Listeners
 
 
 def test_original_confidence_is_one_plus_alpha_times_the_logarithm() -> None:
@@ -43,7 +44,7 @@ def test_less_than_one_play_weighs_but_is_no_like() -> None:
 
 
 def test_where_everything_was_played_once_every_play_weighs_one_more_than_nothing() -> None:
-    model = WMF(unobserved_weight=0.1, popularity_exponent=0)
+    model = WMF(unobserved_weight=0.1, popularity_exponent=0, length_exponent=0)
     confidence, _ = dense(model.objective(scores([[1, 1, 0], [0, 1, 0]]), 1.0))
 
     np.testing.assert_allclose(confidence, [[1.1, 1.1, 0.1], [0.1, 1.1, 0.1]], rtol=1e-6)
@@ -58,12 +59,46 @@ def test_a_play_says_less_of_a_user_who_plays_more() -> None:
 
 
 def test_a_track_that_more_users_play_says_less() -> None:
-    model = WMF(popularity_exponent=0.5)
+    model = WMF(popularity_exponent=0.5, length_exponent=0)
 
     confidence, _ = dense(model.objective(scores([[1, 1], [1, 0], [1, 0], [1, 0]]), 1.0))
 
     excess = confidence - model.unobserved_weight
     assert excess[0, 0] == pytest.approx(excess[0, 1] / 2)  # four listeners and one: 1 / sqrt(4)
+
+
+def test_a_track_says_less_of_a_user_of_many() -> None:
+    model = WMF(popularity_exponent=0, length_exponent=0.5)
+
+    confidence, _ = dense(model.objective(scores([[1, 1, 1, 1], [1, 0, 0, 0]]), 1.0))
+
+    excess = confidence - model.unobserved_weight
+    assert excess[0, 0] == pytest.approx(excess[1, 0] / 2)  # four tracks and one: 1 / sqrt(4)
+
+
+def test_order_multiplies_what_the_plays_of_a_user_weigh() -> None:
+    model = WMF(popularity_exponent=0)
+    skipped = sparse([1, 0, 1, 1], [0, 0, 0, 0], [0, 1, 2, 3], (1, 4))
+
+    confidence, _ = dense(model.objective(skipped, 1.0, order=np.array([1, 9, 2, 3], dtype=np.float32)))
+
+    excess = confidence[0] - model.unobserved_weight
+    np.testing.assert_allclose(excess, [0.5, 0, 1, 1.5], atol=1e-6)  # as 1 : 2 : 3, mean 1; the 9 is of a skip
+
+
+def test_albums_are_listeners_below_the_users() -> None:
+    model = WMF(popularity_exponent=0.5, length_exponent=0)
+    album = Listeners(scores([[1, 0, 1]]), np.array([3.0], dtype=np.float32))
+
+    confidence, preference = dense(
+        model.objective(scores([[1, 1, 0], [1, 0, 0], [1, 0, 0], [1, 0, 0]]), 1.0, None, album)
+    )
+
+    excess = confidence - model.unobserved_weight
+    assert preference[4].tolist() == [1, 0, 1]
+    usual = (4 * 0.5 + 1) / 5  # the first track has four listeners, the second one, the third none: as one
+    np.testing.assert_allclose(excess[4], [3 * 0.5 / usual, 0, 3 / usual], atol=1e-6)
+    assert excess[:4].sum() == pytest.approx(5)
 
 
 def test_regularization_grows_with_what_is_known() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from service.core.catalogue import TrackInfo
 from service.core.ids import IdIndex
 from training.als.objective import Factors, Objective
 from training.data import Interactions, Pairs, PreparedData
@@ -26,7 +27,7 @@ def prepared(train: csr_array, validation: Rows | None = None) -> PreparedData:
     pairs = Pairs(held_out.row.astype(np.int64), held_out.col.astype(np.int64), held_out.data.astype(np.float32))
     nothing = Pairs(pairs.user_rows[:0], pairs.track_rows[:0], pairs.scores[:0])
     ids = (IdIndex(f"u{row}" for row in range(users)), IdIndex(f"t{row}" for row in range(tracks)))
-    return PreparedData(Interactions(*ids, train), pairs, nothing, [], "")
+    return PreparedData(Interactions(*ids, train), pairs, nothing, [TrackInfo()] * tracks, "")
 
 
 def scores(rows: Rows) -> csr_array:

@@ -16,7 +16,7 @@ from training.data import PreparedData
 from training.models.algorithm import Algorithm, Fitted, Progress
 from training.neighbours import Floats, Listeners, arrays_of, stacked, strongest
 from training.order import recency
-from training.pseudo_listeners import with_catalogue
+from training.pseudo_listeners import pseudo_listeners, stacked_listeners
 
 _ROWS_AT_ONCE = 512
 _EXACT_UP_TO = 25_000
@@ -51,15 +51,15 @@ class EASE(Algorithm):
         }
     }
 
-    regularization: float = Field(default=200.0, gt=0)
+    regularization: float = Field(default=100.0, gt=0)
     """lambda."""
-    dropout: float = Field(default=0.25, ge=0, lt=1)
+    dropout: float = Field(default=0.33, ge=0, lt=1)
     """p."""
     length_exponent: float = Field(default=0.5, ge=0, le=1)
     """W: a listener of n tracks counts as n to the power of minus this, scaled to mean 1 over all pairs."""
-    album_weight: float = Field(default=5.0, ge=0)
+    album_weight: float = Field(default=15.0, ge=0)
     """Listeners that an album counts as, who played all of it; where the catalogue says the albums."""
-    artist_weight: float = Field(default=1.0, ge=0)
+    artist_weight: float = Field(default=4.0, ge=0)
     """The same of an artist."""
     tail_boost: float = Field(default=3.0, ge=1)
     """What the last track of an ordered history counts when its listener is scored; see `training.order.recency`."""
@@ -80,8 +80,9 @@ class EASE(Algorithm):
     ) -> Fitted:
         """Return the weights of B."""
         history = data.interactions.matrix
-        listeners = with_catalogue(
-            Listeners.of(history, self.length_exponent), data.catalogue, self.album_weight, self.artist_weight
+        listeners = stacked_listeners(
+            Listeners.of(history, self.length_exponent),
+            pseudo_listeners(data.catalogue, self.album_weight, self.artist_weight),
         )
         size = self.neighbourhood
         if size is None:

@@ -11,7 +11,7 @@ from training.data import PreparedData
 from training.models.algorithm import Algorithm, Fitted, Progress
 from training.neighbours import Floats, Listeners, arrays_of, stacked, strongest
 from training.order import recency
-from training.pseudo_listeners import with_catalogue
+from training.pseudo_listeners import pseudo_listeners, stacked_listeners
 
 _ROWS_AT_ONCE = 512
 
@@ -71,7 +71,7 @@ class ItemKNN(Algorithm):
         real = Listeners.of(history, self.length_exponent)
         counts = np.asarray(real.played.sum(axis=0), dtype=np.float32)
         speaks = np.maximum(counts, 1) ** np.float32(-self.popularity_exponent)
-        listeners = with_catalogue(real, data.catalogue, self.album_weight, self.artist_weight)
+        listeners = stacked_listeners(real, pseudo_listeners(data.catalogue, self.album_weight, self.artist_weight))
         blocks: list[csr_array] = []
         for begin, common in listeners.cooccurrence_blocks(_ROWS_AT_ONCE):
             own = np.arange(len(common))

@@ -9,7 +9,7 @@ from typing import ClassVar, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, JsonValue
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 
 from service.core.errors import DataError, TrainingError
 from training.als import batched, cholesky, conjugate_gradient, dense
@@ -17,12 +17,15 @@ from training.als.alternating import alternate
 from training.als.objective import Factors, Floats, Objective, loss, make_objective
 from training.data import PreparedData
 from training.models.algorithm import Algorithm, Fitted, Progress
+from training.neighbours import Listeners
+from training.order import recency
+from training.pseudo_listeners import pseudo_listeners
 
 LIKED: Final = 1.0
 """A score from which on p = 1."""
 _PER_DIM: Final = 32
 """Users or tracks, whichever are fewer, that a dimension needs: with fewer, validation figures fall (docs/wmf.md)."""
-_SHORTEST, _LONGEST = 8, 384
+_SHORTEST, _LONGEST = 8, 512
 MOST_CELLS: Final = 4_000_000
 """Users x tracks that `sgd` may walk over: its epoch costs thousands of times one of least squares."""
 
@@ -38,21 +41,25 @@ class WMF(Algorithm):
     presets: ClassVar[Mapping[str, Mapping[str, JsonValue]]] = {
         "original": {
             "dim": 32,
+            "epochs": 15,
             "weight": "logarithmic",
             "unobserved_weight": 1.0,
             "alpha": 40.0,
             "regularization": 100.0,
             "frequency_exponent": 0.0,
+            "album_weight": 0.0,
+            "artist_weight": 0.0,
+            "tail_boost": 1.0,
         },
     }
 
     dim: int | None = Field(default=None, ge=1)
     """Length of a factor; None is what the data can fill, see `length`. The cost of serving grows with it."""
-    epochs: int = Field(default=15, ge=1)
+    epochs: int = Field(default=8, ge=1)
     """Times that all users and all tracks are solved."""
     solver: Literal["auto", "cg", "cholesky", "batched", "sgd"] = "auto"
     """`auto` takes `cg` on the CPU and `batched` on a GPU; `sgd` is the gradient way, for comparison on small data."""
-    unobserved_weight: float = Field(default=0.06, gt=0)
+    unobserved_weight: float = Field(default=0.12, gt=0)
     """w0, what a cell weighs that nobody heard."""
     alpha: float = Field(default=1.0, gt=0)
     """What a heard cell weighs beyond that, per unit of weight."""
@@ -60,9 +67,19 @@ class WMF(Algorithm):
     """How the weight of a cell grows with its score, see `relative_weight` and `logarithmic_weight`."""
     popularity_exponent: float = Field(default=0.4, ge=0, le=1)
     """gamma of the `relative` weight: how much less a track says that everybody plays; 0 for all alike."""
+    length_exponent: float = Field(default=0.5, ge=0, le=1)
+    """p of the `relative` weight: how much less a track says of a listener of many."""
+    album_weight: float = Field(default=5.0, ge=0)
+    """What a track of an album weighs beside a heard one, each album a listener of its own; where they are known."""
+    artist_weight: float = Field(default=1.2, ge=0)
+    """The same of an artist."""
+    tail_boost: float = Field(default=5.0, ge=1)
+    """How much more the last track of an ordered history weighs; see `training.order.recency`."""
+    tail_length: int = Field(default=4, ge=1)
+    """Tracks at the end of an ordered history that weigh more than the others."""
     eps: float = Field(default=1e-8, gt=0)
     """Scale of a score in the `logarithmic` weight."""
-    regularization: float = Field(default=0.001, gt=0)
+    regularization: float = Field(default=0.0008, gt=0)
     """lambda, before it is scaled by how much is known of a user or a track."""
     frequency_exponent: float = Field(default=1.0, ge=0, le=1)
     """nu: lambda_u = lambda (|S_u| + w0 n_tracks)^nu, and likewise for tracks; 0 is one lambda for all."""
@@ -74,7 +91,7 @@ class WMF(Algorithm):
     """Cells a step of `sgd`."""
 
     def length(self, users: int, tracks: int) -> int:
-        """Return the length of a factor for so much data: `dim`, or one for every 32 of the fewer, 8 to 384."""
+        """Return the length of a factor for so much data: `dim`, or one for every 32 of the fewer, 8 to 512."""
         return self.dim or min(max(min(users, tracks) // _PER_DIM, _SHORTEST), _LONGEST)
 
     def fit(self, data: PreparedData, *, seed: int, device: str, progress: Progress) -> Fitted:
@@ -83,11 +100,14 @@ class WMF(Algorithm):
         The curve gives the objective over the number of cells; for held-out pairs without the regularisation.
         """
         scores = data.interactions.matrix
-        objectives = {"train_loss": self.objective(scores, self.regularization)}
+        pseudo = pseudo_listeners(data.catalogue, self.album_weight, self.artist_weight)
+        order = recency(data.interactions, self.tail_boost, self.tail_length)
+        objectives = {"train_loss": self.objective(scores, self.regularization, order, pseudo)}
         check_liked(objectives["train_loss"])
-        if (held_out := validation_scores(data)).nnz:
+        rows, tracks = objectives["train_loss"].shape
+        if (held_out := validation_scores(data, rows)).nnz:
             objectives["validation_loss"] = self.objective(held_out, regularization=0)
-        start = random_factors(*scores.shape, self.length(*scores.shape), seed)
+        start = random_factors(rows, tracks, self.length(*scores.shape), seed)
         epochs = islice(self.minimise(objectives["train_loss"], start, seed, device), self.epochs)
         curve: list[dict[str, float]] = []
         seconds, before = 0.0, perf_counter()
@@ -95,31 +115,54 @@ class WMF(Algorithm):
             seconds += perf_counter() - before
             losses = {name: loss(objective, factors) for name, objective in objectives.items()}
             check_loss(losses["train_loss"], objectives["train_loss"], epoch)
-            a_cell = {name: total / math.prod(scores.shape) for name, total in losses.items()}
+            a_cell = {name: total / (rows * tracks) for name, total in losses.items()}
             curve.append({"epoch": epoch, **a_cell, "seconds": seconds})
             progress(epoch, self.epochs, f"loss {a_cell['train_loss']:.4g}")
             before = perf_counter()
+        users = np.ascontiguousarray(factors.users[: scores.shape[0]])
         return Fitted(
-            arrays={"user_factors": factors.users, "item_factors": factors.items},
+            arrays={"user_factors": users, "item_factors": factors.items},
             scoring={"similarity": "dot", "fold_in": self.fold_in()},
             curve=curve,
-            metrics={**norms("user", factors.users), **norms("item", factors.items)},
+            metrics={**norms("user", users), **norms("item", factors.items)},
         )
 
-    def objective(self, scores: csr_array, regularization: float) -> Objective:
-        """Return the objective for scores (users, tracks), those that are 0 left out."""
+    def objective(
+        self,
+        scores: csr_array,
+        regularization: float,
+        order: Floats | None = None,
+        pseudo: Listeners | None = None,
+    ) -> Objective:
+        """Return the objective for scores (users, tracks), those that are 0 left out.
+
+        `order` multiplies the weight of each stored score; pseudo-listeners are further rows below the users.
+        """
         heard = csr_array(scores, copy=True)
         heard.eliminate_zeros()
-        excess = np.float32(self.alpha) * self.weights(heard)
-        return make_objective(
-            heard, excess, heard.data >= LIKED, self.unobserved_weight, regularization, self.frequency_exponent
-        )
+        weights = self.weights(heard)
+        if order is not None:
+            weights = scaled(weights * order[scores.data != 0])
+        liked = heard.data >= LIKED
+        if pseudo is not None:
+            weights = np.concatenate([weights, self.pseudo_weights(heard, pseudo)])
+            liked = np.concatenate([liked, np.ones(pseudo.played.nnz, dtype=np.bool_)])
+            heard = csr_array(vstack([heard, pseudo.played], format="csr"))
+        excess = np.float32(self.alpha) * weights
+        return make_objective(heard, excess, liked, self.unobserved_weight, regularization, self.frequency_exponent)
 
     def weights(self, heard: csr_array) -> Floats:
         """Return the weight of every stored score."""
         if self.weight == "relative":
-            return relative_weight(heard, self.popularity_exponent)
+            return relative_weight(heard, self.popularity_exponent, self.length_exponent)
         return logarithmic_weight(heard, self.eps)
+
+    def pseudo_weights(self, heard: csr_array, pseudo: Listeners) -> Floats:
+        """Return the weight of every track of every pseudo-listener: their own, more for tracks that few have heard."""
+        rare = rarity(heard, self.popularity_exponent)
+        usual = float(rare[heard.indices].mean()) if heard.nnz else 1.0
+        weights = np.repeat(pseudo.weights, np.diff(pseudo.played.indptr)) * rare[pseudo.played.indices] / usual
+        return weights.astype(np.float32)
 
     def minimise(self, objective: Objective, start: Factors, seed: int, device: str) -> Iterator[Factors]:
         """Yield the factors after every epoch, without end."""
@@ -157,24 +200,36 @@ def logarithmic_weight(heard: csr_array, eps: float) -> Floats:
     return np.log1p(heard.data / eps).astype(np.float32)
 
 
-def relative_weight(heard: csr_array, popularity_exponent: float) -> Floats:
-    """Return log(1 + 10 score / the user's mean score) / listeners^gamma, scaled to mean 1 over all cells.
+def relative_weight(heard: csr_array, popularity_exponent: float, length_exponent: float) -> Floats:
+    """Return log(1 + 10 score / the user's mean score) / (listeners^gamma length^p), scaled to mean 1 over all cells.
 
     What a play says depends on how much its listener plays, ten of a thousand are less than ten of twenty; and, as
     with words in a text, on how many others play the track.
     """
     lengths = np.diff(heard.indptr)
     means = np.asarray(heard.sum(axis=1)).ravel() / np.maximum(lengths, 1)
-    listeners = np.bincount(heard.indices, minlength=heard.shape[1])
     weight: NDArray[np.float64] = np.log1p(10 * heard.data / np.repeat(means, lengths))
-    weight /= listeners[heard.indices].astype(np.float64) ** popularity_exponent
-    return (weight * (len(weight) / max(float(weight.sum()), 1e-30))).astype(np.float32)
+    weight *= rarity(heard, popularity_exponent)[heard.indices]
+    return scaled(weight * np.repeat(np.maximum(lengths, 1) ** -length_exponent, lengths))
 
 
-def validation_scores(data: PreparedData) -> csr_array:
-    """Return the held-out scores (users, tracks) of known users and tracks."""
+def rarity(heard: csr_array, popularity_exponent: float) -> NDArray[np.float64]:
+    """Return listeners^-gamma of every track, as if one that nobody has heard had one listener."""
+    listeners = np.maximum(np.bincount(heard.indices, minlength=heard.shape[1]), 1)
+    rare: NDArray[np.float64] = listeners**-popularity_exponent
+    return rare
+
+
+def scaled(weights: NDArray[np.floating]) -> Floats:
+    """Return weights with the mean 1."""
+    return (weights * (len(weights) / max(float(weights.sum()), 1e-30))).astype(np.float32)
+
+
+def validation_scores(data: PreparedData, rows: int) -> csr_array:
+    """Return the held-out scores (rows, tracks) of known users and tracks, with empty rows below the users."""
     pairs = data.validation.known()
-    return csr_array((pairs.scores, (pairs.user_rows, pairs.track_rows)), shape=data.interactions.matrix.shape)
+    shape = rows, data.interactions.matrix.shape[1]
+    return csr_array((pairs.scores, (pairs.user_rows, pairs.track_rows)), shape=shape)
 
 
 def random_factors(users: int, items: int, dim: int, seed: int) -> Factors:
