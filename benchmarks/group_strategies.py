@@ -2,10 +2,11 @@
 
     TUTTI_DATA=... python -m benchmarks.group_strategies
 
-Relevant is what each member turned out to hear; nobody gets what any member heard before; lists of 20. Groups are drawn
-anew for every seed. Means are over all groups, `t` is that of the paired test of nDCG against `fair_share` over the
-same groups: positive where fair_share is better. `--judge validation` learns from the train file alone and judges by
-the valid file: choose with it, and never with the test file.
+Relevant is what each member turned out to hear and had not heard before; lists of 20. What one member has heard is
+worth nothing to them and may still come for the others (`--protocol new`: comes for nobody). Groups are drawn anew for
+every seed. Means are over all groups, `t` is that of the paired test of nDCG against `fair_share` over the same groups:
+positive where fair_share is better. `--judge validation` learns from the train file alone and judges by the valid file:
+choose with it, and never with the test file.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from service.core.strategies import STRATEGIES
 from training.__main__ import main as run_command
 from training.bootstrap import Difference, Estimate, differences, estimates
 from training.evaluate.cohorts import ALL, Selection, drawn_cohorts, selections
-from training.evaluate.held_out import HeldOut, known_to_all
+from training.evaluate.held_out import HeldOut, Protocol, known_to_all
 from training.evaluate.playlists import GroupTable, judge_playlists
 from training.evaluate.subject import Subject
 from training.groups import GROUP_TYPES, Listeners
@@ -48,14 +49,14 @@ def trained(data: Path, model: str) -> Subject:
 
 
 def judged(
-    data: Path, model: str, strategies: Sequence[str], groups: int, seed: int
+    data: Path, model: str, strategies: Sequence[str], protocol: Protocol, groups: int, seed: int
 ) -> tuple[list[GroupTable], list[Selection]]:
     """Return a table for each strategy over so many groups a cell, and the cells, all of them together first."""
     held_out, subject = HeldOut.load(data), trained(data, model)
     listeners = Listeners.of(known_to_all(held_out.users("new"), [subject.model.users]), held_out.train)
     cells = drawn_cohorts(listeners, GROUP_TYPES, SIZES, groups, seed)
     everybody = [group for cell in cells for group in cell.groups]
-    tables = judge_playlists(held_out, [subject], strategies, everybody, [K], seed, protocols=["new"])
+    tables = judge_playlists(held_out, [subject], strategies, everybody, [K], seed, protocols=[protocol])
     return tables, selections(cells, [groups])
 
 
@@ -104,6 +105,7 @@ def main() -> None:
     """Run all, print and keep the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--judge", choices=list(FILES), default="test")
+    parser.add_argument("--protocol", choices=["discovery", "new"], default="discovery")
     parser.add_argument("--model", nargs="+", default=["ease"])
     parser.add_argument("--strategy", nargs="+", choices=list(STRATEGIES), default=list(STRATEGIES))
     parser.add_argument("--n-groups", type=int, default=150, help="in each cell")
@@ -120,10 +122,11 @@ def main() -> None:
     strategies = list(dict.fromkeys([OURS, *arguments.strategy]))
     rows = []
     for model in arguments.model:
-        tables, cells = judged(data, model, strategies, arguments.n_groups, arguments.seed)
+        tables, cells = judged(data, model, strategies, arguments.protocol, arguments.n_groups, arguments.seed)
         rows += [row(table, tables[0], cell, arguments.seed) for cell in cells for table in tables]
     shown = rows if arguments.cells else [entry for entry in rows if entry.cell == ALL]
-    show(shown, f"ml-1m, {arguments.judge} file, {K} tracks, seed {arguments.seed}; mean ± half of the 95 % interval")
+    what = f"ml-1m, {arguments.judge} file, {arguments.protocol}, {K} tracks, seed {arguments.seed}"
+    show(shown, f"{what}; mean ± half of the 95 % interval")
     arguments.out.parent.mkdir(exist_ok=True)
     arguments.out.write_text(json.dumps([entry.model_dump() for entry in rows], indent=1) + "\n", encoding="utf-8")
 

@@ -40,6 +40,8 @@ class Ballots:
     """(groups, most played so far) rows of tracks that the group has heard in this session, then `NONE`."""
     seeds: tuple[int, ...]
     """One a group."""
+    heard: Tensor | None = None
+    """(groups, members, tracks) True where a track is worth nothing to a member, who knows it; None for nowhere."""
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -49,7 +51,8 @@ class Ballots:
     @cached_property
     def votes(self) -> Tensor:
         """Return what each member thinks of every track, (groups, members, tracks)."""
-        return self._votes(self.model.score(self.vectors.flatten(0, 1)))
+        votes = self._votes(self.model.score(self.vectors.flatten(0, 1)))
+        return votes if self.heard is None else votes.masked_fill_(self.heard, 0)
 
     def rough_sums(self, factors: NDArray[np.float64], power: int) -> tuple[Tensor, NDArray[np.float64]]:
         """Return roughly sum_u factor_u vote_u ** power, (groups, tracks), for factors (groups, members).
@@ -89,7 +92,7 @@ class Ballots:
 
     @property
     def _all_are_counted(self) -> bool:
-        return "votes" in self.__dict__
+        return "votes" in self.__dict__ or self.heard is not None
 
     def _votes(self, scores: Tensor, groups: NDArray[np.int64] | None = None) -> Tensor:
         """Return scores of the members, of some groups or all, as votes (groups, members, n)."""
@@ -135,7 +138,7 @@ class Ballots:
 
         What was played counts: a member's own best list does not get worse while the session goes on.
         """
-        if self.eligible is None and k <= EXACT:
+        if self.eligible is None and self.heard is None and k <= EXACT:
             best = torch.from_numpy(self.calibration.best(k)).to(self.vectors.device)
             return best.view(self.groups, self.members, -1)
         return self._best(k, self.eligible)[0].clamp(min=0)

@@ -48,6 +48,8 @@ class GroupQuery:
     """Track rows that must not appear."""
     only_new: bool = False
     """Leave out what any member has in the training data or named as liked."""
+    discovery: bool = False
+    """A track is worth nothing to a member who has it in the training data or named it as liked; others may want it."""
     already_played: tuple[int, ...] = ()
     """Distinct rows heard in this session, in order: not played again, and counted as had by their members."""
 
@@ -76,13 +78,13 @@ def rank_groups(model: Recommender, queries: Sequence[GroupQuery]) -> list[Group
     Queries that share a strategy and a number of members with a taste are scored in one product. Lists are
     shorter than k only where fewer tracks are allowed.
     """
-    buckets: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+    buckets: defaultdict[tuple[str, bool, int], list[int]] = defaultdict(list)
     voters = [tuple(i for i, member in enumerate(query.members) if member.has_taste) for query in queries]
     for position, query in enumerate(queries):
-        buckets[query.strategy, len(voters[position])].append(position)
+        buckets[query.strategy, _is_merged(query), len(voters[position])].append(position)
     rankings: dict[int, GroupRanking] = {}
-    for (strategy, size), positions in buckets.items():
-        rows = 1 if strategy in LINEAR else max(size, 1)
+    for (strategy, merged, size), positions in buckets.items():
+        rows = 1 if merged else max(size, 1)
         at_once = max(1, _VOTES_AT_ONCE // (rows * len(model.tracks)))
         for start in range(0, len(positions), at_once):
             chunk = positions[start : start + at_once]
@@ -93,6 +95,11 @@ def rank_groups(model: Recommender, queries: Sequence[GroupQuery]) -> list[Group
                 ranked = _rank_tables(model, strategy, tables)
             rankings.update(zip(chunk, ranked, strict=True))
     return [rankings[position] for position in range(len(queries))]
+
+
+def _is_merged(query: GroupQuery) -> bool:
+    """Return whether one vector can stand for the whole group."""
+    return query.strategy in LINEAR and not query.discovery
 
 
 _Table = tuple[GroupQuery, tuple[int, ...]]
@@ -115,9 +122,11 @@ def _rank_tables(model: Recommender, strategy: str, tables: Sequence[_Table]) ->
         eligible=_allowed(excluded, model, vectors.device),
         played=_played(tables, vectors.device),
         seeds=tuple(query.seed for query, _ in tables),
+        heard=_heard(model, tables, vectors.device),
     )
     k = min(max(query.k for query, _ in tables), len(model.tracks))
-    ranked = _rank_merged(ballots, k) if strategy in LINEAR else STRATEGIES[strategy](ballots, k)
+    rank = _rank_merged if _is_merged(tables[0][0]) else STRATEGIES[strategy]
+    ranked = rank(ballots, k)
     opinions = ballots.votes_of(ranked)
     kept_out = _kept_out(tables, excluded)
     lengths = [query.k for query, _ in tables]
@@ -210,13 +219,28 @@ def excluded_rows(model: Recommender, query: GroupQuery) -> NDArray[np.int64]:
         return np.empty(0, dtype=np.int64)
     parts = [np.fromiter(query.excluded, dtype=np.int64)]
     if query.only_new:
-        parts += [np.asarray(member.liked, dtype=np.int64) for member in query.members]
-        parts += [
-            model.history.tracks_of(member.user_row).astype(np.int64)
-            for member in query.members
-            if member.user_row is not None
-        ]
+        parts += [_known_to(model, member) for member in query.members]
     return np.unique(np.concatenate(parts))
+
+
+def _known_to(model: Recommender, member: Member) -> NDArray[np.int64]:
+    """Return the tracks that a member has in the training data, skips included, or named as liked."""
+    liked = np.asarray(member.liked, dtype=np.int64)
+    if member.user_row is None:
+        return liked
+    return np.concatenate([liked, model.history.tracks_of(member.user_row).astype(np.int64)])
+
+
+def _heard(model: Recommender, tables: Sequence[_Table], device: torch.device) -> Tensor | None:
+    """Return True for tracks that are worth nothing to a member, (groups, voters, tracks); None where none are."""
+    if not any(query.discovery for query, _ in tables):
+        return None
+    heard = torch.zeros(len(tables), len(tables[0][1]), len(model.tracks), dtype=torch.bool)
+    for group, (query, voters) in zip(heard, tables, strict=True):
+        for of_member, voter in zip(group, voters, strict=True):
+            if query.discovery:
+                of_member[torch.from_numpy(_known_to(model, query.members[voter]))] = True
+    return heard.to(device)
 
 
 def _played(tables: Sequence[_Table], device: torch.device) -> Tensor:

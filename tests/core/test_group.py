@@ -151,6 +151,30 @@ def test_only_new_leaves_out_what_any_member_heard_or_named(factors: Recommender
     assert set(rank(factors, asked)) == {"rock2", "rock3"}
 
 
+def test_discovery_gives_a_member_nothing_for_what_they_know(factors: Recommender) -> None:
+    ann, bob, guest = Member(ANN), Member(BOB), Member(liked=(ROCK2,))
+
+    for strategy in ("average", "fair_share"):
+        asked = query(ann, bob, guest, k=6, strategy=strategy, discovery=True)
+        ranking = rank_groups(factors, [asked, replace(asked, discovery=False)])[0]
+
+        # Ann played rock1 and the guest named rock2: each is left to the other one
+        of_ann, _, of_guest = (dict(zip(ranking.rows, scores, strict=True)) for scores in ranking.member_scores)
+        assert of_ann[ROCK1] == 0 < of_guest[ROCK1]
+        assert of_guest[ROCK2] == 0 < of_ann[ROCK2]
+    assert rank(factors, query(ann, k=2, strategy="fair_share", discovery=True)) == ["rock2", "rock3"]
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_discovery_beside_a_group_that_repeats_changes_neither(factors: Recommender, strategy: str) -> None:
+    fresh = query(Member(ANN), Member(BOB), strategy=strategy, discovery=True)
+    usual = replace(fresh, discovery=False)
+
+    together = rank_groups(factors, [fresh, usual])
+
+    assert together == [*rank_groups(factors, [fresh]), *rank_groups(factors, [usual])]
+
+
 def test_a_heavier_member_pulls_the_list(factors: Recommender) -> None:
     even = rank(factors, query(Member(ANN, weight=1.0), Member(BOB, weight=1.1), k=3))
     ann_leads = rank(factors, query(Member(ANN, weight=3.0), Member(BOB, weight=1.0), k=3))

@@ -1,5 +1,6 @@
 """Playlists for groups, judged by hand."""
 
+from dataclasses import replace
 from math import log2
 from pathlib import Path
 
@@ -83,6 +84,21 @@ def test_what_one_member_heard_before_nobody_is_asked_for(models: Path) -> None:
 
     assert truth.excluded(group).tolist() == [1]
     assert figures_of(models, truth, [3])["ndcg@4"] == 1
+
+
+def test_in_discovery_what_one_member_heard_may_come_for_the_others(models: Path) -> None:
+    heard = csr_array(([True, True], ([0, 1], [4, 1])), shape=(3, 20))
+    group = Group(group_id="g", user_ids=("u00", "u01"))
+
+    likes = {"u00": [0], "u01": [4]}
+
+    truth = replace(truth_of([group], likes, heard), discovery=True)
+
+    assert truth.excluded(group).tolist() == []
+    assert figures_of(models, truth, [4, 0])["ndcg@4"] == pytest.approx((1 + 1 / log2(3)) / 2)
+    even_and_odd = [4, 5]  # u00 likes even tracks but has heard 4
+    assert figures_of(models, truth_of([group], likes), even_and_odd)["min_max@4"] > 0
+    assert figures_of(models, truth, even_and_odd)["min_max@4"] == 0
 
 
 def test_figures_of_a_group_are_the_mean_and_the_least_of_what_ir_measures_says_of_its_members(models: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Final
 
 import numpy as np
@@ -28,6 +29,8 @@ class GroupTruth:
     """Everybody who is in some group."""
     truth: Truth
     """Of `people`; excluded is what each must not get again, None where everything may repeat."""
+    discovery: bool = False
+    """Whether what one member must not get again may still come for the others."""
 
     def relevant(self, group: Group) -> list[NDArray[np.int64]]:
         """Return for each member the relevant track rows that the group could get."""
@@ -37,10 +40,13 @@ class GroupTruth:
 
     def excluded(self, group: Group) -> NDArray[np.int64]:
         """Return the track rows that the group must not get."""
+        return np.empty(0, dtype=np.int64) if self.discovery else np.unique(np.concatenate(self.heard(group)))
+
+    def heard(self, group: Group) -> list[NDArray[np.int64]]:
+        """Return for each member the track rows that they must not get again."""
         if self.truth.excluded is None:
-            return np.empty(0, dtype=np.int64)
-        rows = self.people.rows(group.user_ids)
-        return np.unique(np.concatenate([_tracks(self.truth.excluded, row) for row in rows]))
+            return [np.empty(0, dtype=np.int64) for _ in group.user_ids]
+        return [_tracks(self.truth.excluded, row) for row in self.people.rows(group.user_ids)]
 
     def unseen(self, group: Group) -> NDArray[np.int64]:
         """Return for each member the number of relevant tracks that the model has never seen."""
@@ -74,6 +80,7 @@ def recommend(
             strategy=strategy,
             seed=seed + place,
             excluded=frozenset(truth.excluded(group).tolist()),
+            discovery=truth.discovery,
             already_played=() if played is None else tuple(played[place][played[place] != UNKNOWN].tolist()),
         )
         for place, group in enumerate(truth.groups)
@@ -147,6 +154,9 @@ def _evenness(model: Recommender, truth: GroupTruth, group: Group, lists: NDArra
         return np.full(lists.shape, np.nan)
     relevance = model.calibration.of(known.numpy()).relevance(model.score(model.user_vectors(known)))
     relevance[:, torch.from_numpy(truth.excluded(group))] = 0
+    if truth.discovery:
+        for line, heard in zip(relevance, compress(truth.heard(group), members != UNKNOWN), strict=True):
+            line[torch.from_numpy(heard)] = 0
     best = relevance.topk(min(lists.shape[1], relevance.shape[1]), dim=1).values.double().numpy()
     best = np.pad(best, ((0, 0), (0, lists.shape[1] - best.shape[1])))
     received = relevance[:, torch.from_numpy(lists.clip(0))].double().numpy()

@@ -17,10 +17,15 @@ from service.core.ids import IdIndex
 from training.data import Pairs, Split, read_split
 from training.metrics import RELEVANT, Truth
 
-Protocol = Literal["new", "all"]
-"""Whether what a listener heard in an earlier split is left out of their ranking, or may come again as it is served."""
+Protocol = Literal["new", "all", "discovery"]
+"""Whether what a listener heard in an earlier split is left out of their ranking, or may come again as it is served.
+
+To a group `discovery` gives what any member has not heard, and it counts for those; `new` what none of them has.
+"""
 
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("new", "all")
+"""Those that every evaluation judges by."""
+
 PROTOCOL_TITLES: Final[dict[Protocol, str]] = {
     "all": "everything may be recommended",
     "new": "only what was not heard before",
@@ -81,13 +86,13 @@ class HeldOut:
 
     def users(self, protocol: Protocol) -> set[str]:
         """Return the users with something relevant that the protocol allows to be recommended."""
-        return set(self.relevant["user_id"][self.new] if protocol == "new" else self.relevant["user_id"])
+        return set(self.relevant["user_id"] if protocol == "all" else self.relevant["user_id"][self.new])
 
     def truth(self, users: IdIndex, tracks: IdIndex, protocol: Protocol) -> Truth:
         """Return what these users liked, in rows of these indexes."""
         shape = (len(users), len(tracks))
-        excluded = _mask(_rows(self.earlier, users, tracks).known(), shape) if protocol == "new" else None
-        pairs = self.relevant[self.new] if protocol == "new" else self.relevant
+        excluded = None if protocol == "all" else _mask(_rows(self.earlier, users, tracks).known(), shape)
+        pairs = self.relevant if protocol == "all" else self.relevant[self.new]
         return Truth.of(_rows(pairs, users, tracks), shape, excluded)
 
 

@@ -89,7 +89,8 @@ class GroupTable:
 def truth_of(held_out: HeldOut, subject: Subject, groups: Sequence[Group], protocol: Protocol) -> GroupTruth:
     """Return what the members of groups liked later, in rows of a model."""
     people = IdIndex(sorted({user_id for group in groups for user_id in group.user_ids}))
-    return GroupTruth(groups, people, held_out.truth(people, subject.model.tracks, protocol))
+    truth = held_out.truth(people, subject.model.tracks, protocol)
+    return GroupTruth(groups, people, truth, discovery=protocol == "discovery")
 
 
 def judge_playlists(
