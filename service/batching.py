@@ -21,7 +21,7 @@ from service.core.errors import ClientGoneError, OverloadedError, ScoringError
 Query = TypeVar("Query")
 Answer = TypeVar("Answer")
 
-_MOMENT: Final = 0.02
+MOMENT: Final = 0.02
 """Seconds for which scoring may hold up the event loop, and with it health checks and refusals."""
 
 _FORGETTING: Final = 0.9
@@ -55,7 +55,8 @@ class _Waiting(Generic[Query, Answer]):
 class BatchingScorer(Generic[Query, Answer]):
     """A bounded queue in front of a function that scores many queries at once.
 
-    All its state belongs to the event loop. Batches are scored one at a time, by the loop or on the executor.
+    All its state belongs to the event loop. Batches are scored one at a time, by the loop where `moment` seconds are
+    expected to suffice, else on the executor.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class BatchingScorer(Generic[Query, Answer]):
         capacity: int,
         batch_limit: int,
         report: Report,
+        moment: float = MOMENT,
     ) -> None:
         self._score = score
         self._executor = executor
@@ -74,7 +76,8 @@ class BatchingScorer(Generic[Query, Answer]):
         self._report = report
         self._queue: deque[_Waiting[Query, Answer]] = deque()
         self._worker: asyncio.Task[None] | None = None
-        self._query_seconds = _MOMENT
+        self._moment = moment
+        self._query_seconds = moment
         """What a query is expected to take at most; nothing is known of the first."""
 
     @property
@@ -134,7 +137,7 @@ class BatchingScorer(Generic[Query, Answer]):
     async def _answer(self, batch: list[_Waiting[Query, Answer]]) -> None:
         begun = perf_counter()
         queries = [waiting.query for waiting in batch]
-        if len(queries) * self._query_seconds < _MOMENT:
+        if len(queries) * self._query_seconds < self._moment:
             outcomes, busy = self._timed_outcomes(queries)
         else:
             loop = asyncio.get_running_loop()

@@ -50,7 +50,8 @@ class ServedModel:
     catalogue: Catalogue
     groups: BatchingScorer[GroupQuery, GroupRanking]
     explanations: BatchingScorer[tuple[GroupQuery, GroupRanking], Explanation]
-    """One at a time, since there is nothing to gain by a batch and rankings would wait for all of it."""
+    """One at a time, since there is nothing to gain by a batch, and never by the event loop: what one takes depends on
+    the listeners more than on those before."""
     similar: BatchingScorer[SimilarQuery, list[Neighbour]] | None
     """None where the model knows no similar tracks."""
     executor: ThreadPoolExecutor
@@ -78,10 +79,8 @@ def load(
     recommender = recommender_of(artifact)
     _self_test(artifact, recommender)
 
-    def queue(
-        name: str, score: Callable[[Sequence[Query]], Sequence[Answer]], batch_limit: int = settings.batch_limit
-    ) -> BatchingScorer[Query, Answer]:
-        capacity = settings.queue_capacity
+    def queue(name: str, score: Callable[[Sequence[Query]], Sequence[Answer]]) -> BatchingScorer[Query, Answer]:
+        capacity, batch_limit = settings.queue_capacity, settings.batch_limit
         return BatchingScorer(score, executor, capacity=capacity, batch_limit=batch_limit, report=report(name))
 
     similar = None
@@ -92,7 +91,14 @@ def load(
         recommender=recommender,
         catalogue=artifact.catalogue,
         groups=queue(name, partial(rank_groups, recommender)),
-        explanations=queue(f"{name}/explain", partial(explain_groups, recommender), batch_limit=1),
+        explanations=BatchingScorer(
+            partial(explain_groups, recommender),
+            executor,
+            capacity=settings.queue_capacity,
+            batch_limit=1,
+            report=report(f"{name}/explain"),
+            moment=0,
+        ),
         similar=similar,
         executor=executor,
     )

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.core.explanation import Explanation, Opinion, explain
 from service.core.group import GroupQuery, GroupRanking, Member, rank_groups
 from service.core.recommender import Recommender
+from service.core.recommenders import KINDS
 from service.core.strategies import STRATEGIES
 from tests.core import slow_explanations as slow
 from tests.core import worlds
@@ -164,7 +165,7 @@ def test_whoever_listens_alone_gets_all_they_could(
         assert explanation.satisfaction == {0: pytest.approx(1.0, abs=1e-5)}
 
 
-TRACKS, USERS = 40, 8
+TRACKS, USERS, DIM = 40, 8, 5
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ class World:
 
 
 def random_plays(rng: np.random.Generator) -> dict[str, dict[str, float]]:
-    """Seven listeners of some tracks, of which one has only skipped, and one of none."""
+    """Six listeners of some tracks, one who has only skipped and one of whom nothing is known."""
     plays = {
         f"u{user}": {f"t{track}": float(rng.integers(0, 4)) for track in rng.choice(TRACKS, 2 + user, replace=False)}
         for user in range(USERS - 2)
@@ -185,41 +186,57 @@ def random_plays(rng: np.random.Generator) -> dict[str, dict[str, float]]:
     return plays | {"skipper": {"t3": 0.0}, "silent": {}}
 
 
-def counts_world(root: Path, rng: np.random.Generator) -> World:
-    worlds.publish_counts(root, random_plays(rng), [f"t{track}" for track in range(TRACKS)], name="any")
-    return World(worlds.load(root, "any"), lambda x, _, j, i: x[j] * (i == j))
+PLAYS = random_plays(np.random.default_rng(7))
+SONGS = [f"t{track}" for track in range(TRACKS)]
 
 
-def item_item_world(root: Path, rng: np.random.Generator) -> World:
+def counts_world(root: Path) -> World:
+    worlds.publish_counts(root, PLAYS, SONGS, name="top_tracks")
+    return World(worlds.load(root, "top_tracks"), lambda x, _, j, i: x[j] * (i == j))
+
+
+def item_item_world(root: Path) -> World:
+    rng = np.random.default_rng(8)
     table = rng.normal(0.1, 0.3, (TRACKS, TRACKS)).round(3) * (rng.random((TRACKS, TRACKS)) < 0.3)
-    weights = {f"t{j}": {f"t{i}": float(table[j, i]) for i in np.flatnonzero(table[j])} for j in range(TRACKS)}
-    worlds.publish_item_item(root, weights, random_plays(rng), name="any")
-    return World(worlds.load(root, "any"), lambda x, _, j, i: x[j] * table[j, i])
+    weights = {SONGS[j]: {SONGS[i]: float(table[j, i]) for i in np.flatnonzero(table[j])} for j in range(TRACKS)}
+    worlds.publish_item_item(root, weights, PLAYS, name="item_item")
+    return World(worlds.load(root, "item_item"), lambda x, _, j, i: x[j] * table[j, i])
 
 
-def factors_world(root: Path, rng: np.random.Generator) -> World:
-    y = rng.normal(0, 1, (TRACKS, 5)).astype(np.float32)
-    plays = random_plays(rng)
-    x = {user: rng.normal(0, 1, 5).tolist() for user in plays}
-    worlds.publish_factors(root, x, {f"t{track}": y[track].tolist() for track in range(TRACKS)}, plays, name="any")
-    y = y.astype(np.float64)
+def factors_world(root: Path) -> World:
+    rng = np.random.default_rng(9)
+    x, y = rng.normal(size=(USERS, DIM)), rng.normal(size=(TRACKS, DIM))
+    users, items = dict(zip(PLAYS, x.tolist(), strict=True)), dict(zip(SONGS, y.tolist(), strict=True))
+    worlds.publish_factors(root, users, items, PLAYS, name="factors")
 
     def contribution(_: NDArray[np.float64], history: list[int], j: int, i: int) -> float:
         """Hu et al. 2008, section 5: y_i' W c y_j; w0 = .1, c = 1, lambda = .01 as in `worlds.FOLD_IN`."""
         confidence = np.full(TRACKS, 0.1)
         confidence[history] = 1.0
-        w = np.linalg.inv(y.T @ np.diag(confidence) @ y + 0.01 * np.eye(5))
+        w = np.linalg.inv(y.T @ np.diag(confidence) @ y + 0.01 * np.eye(DIM))
         return float(y[i] @ w @ y[j])
 
-    return World(worlds.load(root, "any"), contribution)
+    return World(worlds.load(root, "factors"), contribution)
 
 
-KINDS = {"top_tracks": counts_world, "item_item": item_item_world, "factors": factors_world}
+def blend_world(root: Path) -> World:
+    factors, item_item = factors_world(root), item_item_world(root)
+    worlds.publish_blend(root, {"factors": 0.6, "item_item": 0.4}, name="blend")
+
+    def contribution(x: NDArray[np.float64], history: list[int], j: int, i: int) -> float:
+        """A vector holds the scaled vector of each part, then the two scales."""
+        of_factors = x[-2] * factors.contribution(x[:DIM], history, j, i)
+        return float(of_factors + item_item.contribution(x[DIM:-2], history, j, i))
+
+    return World(worlds.load(root, "blend"), contribution)
 
 
-@pytest.fixture(scope="module", params=KINDS)
+WORLDS = {"blend": blend_world, "factors": factors_world, "item_item": item_item_world, "top_tracks": counts_world}
+
+
+@pytest.fixture(scope="module", params=sorted(KINDS))
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
-    return KINDS[request.param](tmp_path_factory.mktemp(request.param), np.random.default_rng(7))
+    return WORLDS[request.param](tmp_path_factory.mktemp(request.param))
 
 
 track_rows = st.integers(0, TRACKS - 1)
@@ -229,6 +246,9 @@ members = st.builds(
     liked=st.lists(track_rows, max_size=3, unique=True).map(tuple),
     weight=st.sampled_from([0.5, 1.0, 3.0]),
 )
+FEWER = settings(max_examples=20)
+"""Every kind of model is asked each of them."""
+
 queries = st.builds(
     GroupQuery,
     st.lists(members, min_size=1, max_size=4).map(tuple),
@@ -272,6 +292,7 @@ def case_of(model: Recommender, query: GroupQuery) -> Case:
     )
 
 
+@FEWER
 @given(query=queries)
 def test_tracks_are_picked_for_whom_they_are_by_definition(world: World, query: GroupQuery) -> None:
     case = case_of(world.model, query)
@@ -284,6 +305,7 @@ def test_tracks_are_picked_for_whom_they_are_by_definition(world: World, query: 
     ]
 
 
+@FEWER
 @given(query=queries)
 def test_satisfaction_is_what_it_is_by_definition(world: World, query: GroupQuery) -> None:
     case = case_of(world.model, query)
@@ -296,6 +318,7 @@ def test_satisfaction_is_what_it_is_by_definition(world: World, query: GroupQuer
     assert case.explanation.shares == pytest.approx(expected, abs=1e-3)
 
 
+@FEWER
 @given(query=queries)
 def test_what_is_said_of_the_group_is_so_by_definition(world: World, query: GroupQuery) -> None:
     case = case_of(world.model, query)
@@ -305,6 +328,7 @@ def test_what_is_said_of_the_group_is_so_by_definition(world: World, query: Grou
     assert case.explanation.brings_together == slow.brings_together(case.ranking)
 
 
+@FEWER
 @given(query=queries)
 def test_every_reason_is_the_first_that_is_true(world: World, query: GroupQuery) -> None:
     model = world.model

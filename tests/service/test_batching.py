@@ -215,6 +215,20 @@ async def test_what_takes_a_moment_is_scored_in_the_loop_once_that_is_known(exec
     assert first != threading.get_ident() == second == third
 
 
+async def test_a_queue_without_a_moment_leaves_the_loop_alone(executor: ThreadPoolExecutor) -> None:
+    threads: list[int] = []
+
+    def score(queries: Sequence[int]) -> Sequence[int]:
+        threads.append(threading.get_ident())
+        return queries
+
+    scorer = BatchingScorer(score, executor, capacity=9, batch_limit=9, report=lambda *_: None, moment=0)
+    for query in range(3):
+        await scorer.submit(query, present)
+
+    assert threading.get_ident() not in threads
+
+
 async def test_what_takes_long_never_holds_up_the_loop(executor: ThreadPoolExecutor) -> None:
     threads: list[int] = []
 
