@@ -25,6 +25,11 @@ from service.telemetry import Metrics
 
 _log = logging.getLogger(__name__)
 
+SIMILAR_MODELS: Final = ("similar", "item_knn", "ease", "softmax", "wmf")
+"""Who answers similar tracks where the settings leave it open: the first of these that is there, else any that can."""
+
+AUTO: Final = "auto"
+
 
 class Assignment(NamedTuple):
     """On whose word a model answers."""
@@ -109,6 +114,14 @@ class Runtime:
             raise ModelUnavailableError(f"{name}: {self.failures.get(name, 'loading')}")
         return self.models[name]
 
+    def similar_model(self) -> ServedModel:
+        """Return who answers similar tracks; ModelUnavailableError where nobody can, or not yet."""
+        if not self._similar_models:
+            raise ModelUnavailableError("no model here knows similar tracks")
+        return self.model(
+            next((name for name in self._similar_models if name not in self.failures), self._similar_models[0])
+        )
+
     def knows_user(self, user_id: str) -> bool:
         """Return whether a user is known to any model that a group can be routed to, whether it can score or not."""
         return any(user_id in users for users in self._users.values())
@@ -119,7 +132,7 @@ class Runtime:
         roles = {
             "default": settings.default_model,
             "fallback": settings.fallback_model,
-            "similar": settings.similar_model,
+            "similar": next(iter(self._similar_models), None),
         }
         if self.experiment is not None:
             roles |= {f"variant:{variant.name}": variant.model for variant in self.experiment.variants}
@@ -159,30 +172,37 @@ class Runtime:
         settings = self.settings
         _check(settings.default_model, self.names, "SERVICE_DEFAULT_MODEL", "models")
         _check(settings.fallback_model, self.names, "SERVICE_FALLBACK_MODEL", "models")
-        _check(settings.similar_model, self.names, "SERVICE_SIMILAR_MODEL", "models")
         for experiment in experiments:
             for variant in experiment.variants:
                 place = f"{settings.experiments}: variant {variant.name!r} of {experiment.name!r}"
                 _check(variant.model, self.names, place, "models")
                 _check(variant.strategy, sorted(STRATEGIES), place, "strategies")
-        self._check_similar()
+        self._similar_models = self._find_similar_models()
+        """By preference; the first that has not failed answers."""
         folder = Path(settings.exposures).parent
         if not folder.is_dir():
             raise ConfigurationError(f"SERVICE_EXPOSURES: there is no folder {str(folder)!r}")
 
-    def _check_similar(self) -> None:
-        """Refuse a model of similar tracks whose kind has no such notion; one that cannot be read fails later."""
+    def _find_similar_models(self) -> tuple[str, ...]:
+        """Return who can answer similar tracks, best first.
+
+        ConfigurationError for a chosen model whose kind has no such notion; one that cannot be read fails later.
+        """
         kinds = {}
         for name in self.names:
             with suppress(ArtifactError):
                 kinds[name] = self._store.manifest(name).kind
         able = [name for name, kind in kinds.items() if kind in KINDS and issubclass(KINDS[kind], SimilarTracks)]
-        name = self.settings.similar_model
-        if name in kinds and name not in able:
+        chosen = self.settings.similar_model
+        if chosen == AUTO:
+            return tuple(dict.fromkeys([name for name in SIMILAR_MODELS if name in able] + able))
+        _check(chosen, self.names, "SERVICE_SIMILAR_MODEL", "models")
+        if chosen in kinds and chosen not in able:
             raise ConfigurationError(
-                f"SERVICE_SIMILAR_MODEL: {name!r} is of kind {kinds[name]!r}, which knows no similar tracks; "
+                f"SERVICE_SIMILAR_MODEL: {chosen!r} is of kind {kinds[chosen]!r}, which knows no similar tracks; "
                 f"these models do: {', '.join(able)}"
             )
+        return (chosen,)
 
     async def _load_all(self) -> None:
         """Load one model after another; one that fails leaves the others to answer."""

@@ -30,8 +30,8 @@ class Settings(BaseSettings):
     """Answers group requests that neither an experiment nor the request itself gives to another model."""
     fallback_model: str = "basic"
     """Answers group requests when the model that should cannot; the answer then says `degraded`."""
-    similar_model: str = "softmax"
-    """Answers similar tracks."""
+    similar_model: str = "auto"
+    """Answers similar tracks; auto takes the first that is there of `SIMILAR_MODELS` in service/runtime.py."""
     experiments: Path | None = None
     """TOML file of A/B experiments; none without it."""
     exposures: str = "-"

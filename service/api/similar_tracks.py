@@ -56,7 +56,7 @@ def add_routes(router: APIRouter) -> None:
 async def similar_tracks(track_id: str, page: Annotated[Page, Query()], request: Request) -> Response:
     """Return a page of the nearest tracks, the track itself left out."""
     runtime = runtime_of(request)
-    model = runtime.model(runtime.settings.similar_model)
+    model = runtime.similar_model()
     track_row = model.recommender.tracks.row(track_id)
     if track_row is None:
         raise UnknownTrackError("the model of similar tracks does not know this track")

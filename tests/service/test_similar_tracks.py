@@ -1,8 +1,11 @@
+import shutil
+from pathlib import Path
+
 import httpx
 import pytest
 
 from service.settings import Settings
-from tests.service.worlds import genre_of, serving
+from tests.service.worlds import genre_of, publish, serving
 
 
 async def test_the_nearest_come_first_without_the_track_itself(client: httpx.AsyncClient) -> None:
@@ -89,6 +92,41 @@ async def test_a_query_that_says_something_else_is_refused(client: httpx.AsyncCl
 
     assert response.status_code == 422
     assert response.json()["errors"][0]["pointer"] == f"/query/{query.partition('=')[0]}"
+
+
+async def answering(settings: Settings) -> str:
+    async with serving(settings) as client:
+        name: str = (await client.get("/similar-tracks/rock-1")).json()["model"]["name"]
+    return name
+
+
+async def test_left_open_the_model_made_for_similar_tracks_answers(settings: Settings, models: Path) -> None:
+    open_choice = settings.model_copy(update={"models": models})
+    assert await answering(open_choice) == "softmax"  # before wmf, and the basic model knows none
+
+    publish(models, "any-other", "factors")
+    assert await answering(open_choice) == "softmax"
+
+    publish(models, "similar", "factors")
+    assert await answering(open_choice) == "similar"
+
+
+async def test_left_open_a_damaged_model_is_passed_over(settings: Settings, models: Path) -> None:
+    publish(models, "similar", "factors")
+    next((models / "similar").glob("v*/arrays.safetensors")).write_bytes(b"")
+
+    assert await answering(settings.model_copy(update={"models": models})) == "softmax"
+
+
+async def test_where_no_model_knows_similar_tracks_the_answer_says_so(settings: Settings, models: Path) -> None:
+    shutil.rmtree(models / "wmf")
+    shutil.rmtree(models / "softmax")
+    basic_alone = {"models": models, "required_models": ("basic",), "default_model": "basic"}
+
+    async with serving(settings.model_copy(update=basic_alone)) as client:
+        response = await client.get("/similar-tracks/rock-1")
+
+    assert (response.status_code, response.json()["code"]) == (503, "model_unavailable")
 
 
 async def test_which_model_answers_is_a_setting(settings: Settings) -> None:

@@ -14,6 +14,7 @@ from rich.progress import Progress as ProgressBar
 
 from service.core.artifacts import ArtifactStore, Manifest
 from service.core.errors import ConfigurationError
+from training.cold_tracks import with_cold_tracks
 from training.commands.arguments import not_negative
 from training.data import PreparedData, load
 from training.models import ALGORITHMS
@@ -45,8 +46,9 @@ def run(args: argparse.Namespace) -> int:
     data = load(args.data)
     store = ArtifactStore(args.models)
     for training in trainings:
-        fitted, seconds = fit(training, store, data)
-        manifest = publish(store, args.name or training.algorithm_name, fitted, training, seconds, data)
+        known = with_cold_tracks(data, args.data) if training.algorithm.whole_catalogue else data
+        fitted, seconds = fit(training, store, known)
+        manifest = publish(store, args.name or training.algorithm_name, fitted, training, seconds, known)
         print(summary(manifest, store))
     return 0
 

@@ -7,6 +7,7 @@ from training.models.basic import Basic
 from training.models.blend import Blend
 from training.models.ease import EASE
 from training.models.item_knn import ItemKNN
+from training.models.similar import Similar
 from training.models.softmax import Softmax
 from training.models.wmf import WMF
 
@@ -14,6 +15,7 @@ ALGORITHMS: Final[dict[str, type[Algorithm]]] = {
     "basic": Basic,
     "ease": EASE,
     "item_knn": ItemKNN,
+    "similar": Similar,
     "softmax": Softmax,
     "wmf": WMF,
     "blend": Blend,

@@ -53,6 +53,8 @@ class Algorithm(BaseModel):
     """The way of scoring that serves the arrays, a key of `service.core.recommenders.KINDS`."""
     presets: ClassVar[Mapping[str, Mapping[str, JsonValue]]] = {}
     """Named parameters beside `default`."""
+    whole_catalogue: ClassVar[bool] = False
+    """Whether it can place tracks that nobody has played, and gets them as columns without listeners."""
 
     @abstractmethod
     def fit(self, data: PreparedData, *, seed: int, device: str, progress: Progress) -> Fitted:

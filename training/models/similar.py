@@ -1,0 +1,161 @@
+"""Similar tracks: whose listeners are the same, and where few have listened, who made them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, JsonValue
+from scipy.sparse import csr_array
+
+from training.data import PreparedData
+from training.models.algorithm import Algorithm, Fitted, Progress
+from training.neighbours import arrays_of, stacked
+from training.recordings import UNLABELLED, Recordings, artist_of, labels_of
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+_ROWS_AT_ONCE: Final = 512
+_RESERVED: Final = 10
+"""Places of a list that may go to tracks which no list would show."""
+
+
+class Similar(Algorithm):
+    """B_ij = (common_ij + shrinkage * prior_ij) / (sqrt(n_i n_j) + shrinkage), for n_i the listeners of track i.
+
+    The cosine of the listeners, shrunk not to 0 but towards what is expected of two tracks of one album or artist,
+    so a track that nobody has played has neighbours too. Releases of one recording count as one. Each track keeps
+    its nearest, and its nearest of other artists, so that either list can be read from the artifact.
+    """
+
+    kind: ClassVar[str] = "item_item"
+    whole_catalogue: ClassVar[bool] = True
+    presets: ClassVar[Mapping[str, Mapping[str, JsonValue]]] = {"original": {"content": 0.0, "shrinkage": 20.0}}
+
+    neighbours: int = Field(default=100, ge=1)
+    """Nearest tracks kept of each track, and as many of other artists."""
+    shrinkage: float = Field(default=50.0, gt=0)
+    """Listeners that the prior is worth."""
+    content: float = Field(default=0.5, ge=0)
+    """prior_ij of two tracks of one album (or artist) over the mean cosine of such tracks."""
+
+    def fit(
+        self,
+        data: PreparedData,
+        *,
+        seed: int,  # noqa: ARG002, the signature is common to all algorithms; nothing here is drawn
+        device: str,  # noqa: ARG002
+        progress: Progress,
+    ) -> Fitted:
+        """Return the neighbours of each track, and which share of the recordings some list shows."""
+        scores, catalogue = data.interactions.matrix, data.catalogue
+        recordings = Recordings.of(catalogue, np.bincount(scores.indices[scores.data > 0], minlength=scores.shape[1]))
+        played = recordings.played(scores)
+        artist_of_track = labels_of([artist_of(info) for info in catalogue])
+        artists = recordings.labelled(artist_of_track)
+        albums = recordings.labelled(labels_of([info.album_id for info in catalogue]))
+        cosines = {"artist": mean_cosine(played, artists), "album": mean_cosine(played, albums)}
+        kin = [(artists, self.content * cosines["artist"]), (albums, self.content * cosines["album"])]
+        listeners = np.asarray(played.sum(axis=0), dtype=np.float64)
+        made_by = artist_of_track[recordings.shown]
+        blocks = []
+        for begin, block in similarity_blocks(played, kin, self.shrinkage):
+            blocks.append(nearest(block, begin, listeners, made_by, self.neighbours))
+            progress(begin + block.shape[0], len(listeners))
+        ranked = shown_somewhere(stacked(blocks), self.neighbours)
+        reachable = np.isin(np.arange(len(listeners)), first_columns(ranked, self.neighbours)).mean()
+        rows = ranked[recordings.of_track]
+        rows = csr_array((rows.data, recordings.shown[rows.indices], rows.indptr), shape=(scores.shape[1],) * 2)
+        return Fitted(
+            arrays=arrays_of(rows, (scores.data > 0).astype(np.float32)),
+            metrics={
+                "recordings": float(len(listeners)),
+                "reachable": float(reachable),
+                **{f"mean_{label}_cosine": cosine for label, cosine in cosines.items()},
+            },
+        )
+
+
+def mean_cosine(played: csr_array, groups: csr_array) -> float:
+    """Return sum common_ij / sum sqrt(n_i n_j) over all pairs i != j of one group, 0 where there is no such pair.
+
+    Played is (users, tracks), groups (tracks, groups), both ones: the sums over pairs are squares of sums.
+    """
+    listeners = np.asarray(played.sum(axis=0), dtype=np.float64)
+    alone = float((listeners @ groups).sum())
+    common = float(np.square((played @ groups).data, dtype=np.float64).sum()) - alone
+    possible = float(np.square(np.sqrt(listeners) @ groups).sum()) - alone
+    return common / possible if possible > 1e-9 * alone and common > 0 else 0.0
+
+
+def similarity_blocks(
+    played: csr_array, kin: Sequence[tuple[csr_array, float]], shrinkage: float
+) -> Iterator[tuple[int, csr_array]]:
+    """Yield the first track of each block and its rows of B, (tracks at once, tracks), without the diagonal.
+
+    `kin` are groups of tracks, (tracks, groups) of ones, with the prior of two tracks of one group; the highest counts.
+    """
+    by_track = played.T.tocsr()
+    roots = np.sqrt(np.asarray(played.sum(axis=0), dtype=np.float64))
+    for begin in range(0, len(roots), _ROWS_AT_ONCE):
+        block = slice(begin, begin + _ROWS_AT_ONCE)
+        prior = csr_array((len(roots[block]), len(roots)), dtype=np.float64)
+        for groups, value in kin:
+            related = groups[block] @ groups.T
+            related.data = np.full(len(related.data), value)
+            prior = prior.maximum(related)
+        evidence = ((by_track[block] @ played).astype(np.float64) + shrinkage * prior).tocoo()
+        own = evidence.row + begin
+        apart = (own != evidence.col) & (evidence.data > 0)
+        rows, columns, own = evidence.row[apart], evidence.col[apart], own[apart]
+        values = evidence.data[apart] / (roots[own] * roots[columns] + shrinkage)
+        yield begin, csr_array((values, (rows, columns)), shape=evidence.shape)
+
+
+def nearest(block: csr_array, begin: int, listeners: Floats, made_by: Ints, size: int) -> csr_array:
+    """Return of each row its `size` highest and as many of other artists, best first; of equals the more popular.
+
+    The rows are those of the tracks from `begin` on. A few more of other artists are kept, since `shown_somewhere` may
+    take some away.
+    """
+    rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
+    order = np.lexsort((block.indices, -listeners[block.indices], -block.data, rows))
+    columns, values = block.indices[order], block.data[order]
+    own = made_by[begin + rows]
+    foreign = (own != made_by[columns]) | (own == UNLABELLED)
+    before = np.cumsum(foreign) - foreign
+    foreign_before = before - before[block.indptr[rows]] if len(rows) else before
+    place = np.arange(len(rows)) - block.indptr[rows]
+    kept = (place < size) | (foreign & (foreign_before < size + _RESERVED))
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows[kept], minlength=block.shape[0]))])
+    return csr_array((values[kept], columns[kept], indptr), shape=block.shape)
+
+
+def first_columns(ranked: csr_array, size: int) -> Ints:
+    """Return the columns of the first `size` entries of every row, one row after another."""
+    place = np.arange(len(ranked.indices)) - np.repeat(ranked.indptr[:-1], np.diff(ranked.indptr))
+    columns: Ints = ranked.indices[place < size].astype(np.int64)
+    return columns
+
+
+def shown_somewhere(ranked: csr_array, size: int) -> csr_array:
+    """Return ranked rows in which every track that has a neighbour is among the first `size` of some row.
+
+    A track that no row shows takes over a place, and its score, in the row of its nearest neighbour: the lowest of the
+    last `_RESERVED` whose track another row shows too.
+    """
+    columns = ranked.indices.copy()
+    times_shown = np.bincount(first_columns(ranked, size), minlength=ranked.shape[1])
+    reserved = range(size - 1, max(size - 1 - _RESERVED, 0), -1)
+    for track in np.flatnonzero(times_shown == 0).tolist():
+        for host in ranked.indices[ranked.indptr[track] : ranked.indptr[track + 1]].tolist():
+            row = columns[ranked.indptr[host] : ranked.indptr[host + 1]]
+            place = next((place for place in reserved if times_shown[row[place]] > 1), None)
+            if place is None:
+                continue
+            times_shown[[row[place], track]] += [-1, 1]
+            row[row == track] = row[place]  # further down, among those of other artists
+            row[place] = track
+            break
+    return csr_array((ranked.data, columns, ranked.indptr), shape=ranked.shape)
