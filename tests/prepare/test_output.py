@@ -8,6 +8,7 @@ import pytest
 from service.core.errors import DataError
 from tests.prepare.worlds import event, rows, run, scores, write_json, write_lines
 from training.__main__ import main
+from training.prepare.folder import staging
 
 SCHEMA = {
     "user_id": "VARCHAR",
@@ -106,6 +107,29 @@ def test_a_failing_prepare_leaves_what_was_there_and_nothing_beside_it(tmp_path:
 
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.jsonl", "good.jsonl", "out"]
+
+
+def test_what_a_killed_prepare_left_is_cleaned_up_and_what_it_was_replacing_comes_back(tmp_path: Path) -> None:
+    run(tmp_path / "out", write_json(tmp_path / "log.jsonl", [event("u", "a")]))
+    before = scores(tmp_path / "out")
+    left = tmp_path / ".out.preparing-killed"
+    (left / "prepared").mkdir(parents=True)
+    (tmp_path / "out").rename(left / "replaced")  # the first of the two renames, and no more
+
+    with pytest.raises(DataError):
+        run(tmp_path / "out", tmp_path / "no such log.jsonl")
+
+    assert scores(tmp_path / "out") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl", "out"]
+
+
+def test_what_another_prepare_is_working_on_stays(tmp_path: Path) -> None:
+    log = write_json(tmp_path / "log.jsonl", [event("u", "a")])
+    with staging(tmp_path / "out") as other:
+        run(tmp_path / "out", log)
+
+        assert other.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl", "out"]
 
 
 def test_preparing_again_replaces_the_whole_folder(tmp_path: Path) -> None:

@@ -6,8 +6,6 @@ that fails leaves what was there before untouched.
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -19,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from service.core.errors import ConfigurationError, DataError
 from training.prepare.catalogue import ARTISTS, TRACKS, USERS, read_tracks, read_users
 from training.prepare.cleaning import Counts, clean, count
+from training.prepare.folder import PREPARED, publish, staging
 from training.prepare.report import Report, count_pairs, density
 from training.prepare.splits import NAMES, Split, make_pairs
 from training.prepare.staging import columns_of, stage
@@ -29,7 +28,7 @@ from training.sources.sql import text
 
 __all__ = ["PrepareSettings", "Report", "prepare"]
 
-PREPARED = {f"{name}.parquet" for name in (*NAMES, "tracks", "users")} | {"report.json", "report.txt", "rejected.jsonl"}
+FILES = {f"{name}.parquet" for name in (*NAMES, "tracks", "users")} | {"report.json", "report.txt", "rejected.jsonl"}
 """What a prepared folder may hold; one with anything else in it is never replaced."""
 
 
@@ -69,15 +68,15 @@ def prepare(settings: PrepareSettings, out: Path) -> Report:
     settings that contradict each other.
     """
     _check(settings, out)
-    with _staging(out) as staging:
-        prepared, work = staging / "prepared", staging / "work"
+    with staging(out) as folder:
+        prepared, work = folder / PREPARED, folder / "work"
         prepared.mkdir()
         work.mkdir()
         with _database(settings, work) as connection:
             report = _prepare(connection, settings, prepared, work)
         (prepared / "report.json").write_text(report.to_json(), encoding="utf-8")
         (prepared / "report.txt").write_text(report.to_text(), encoding="utf-8")
-        _publish(prepared, out, replaced=staging / "replaced")
+        publish(folder, out)
     return report
 
 
@@ -93,32 +92,8 @@ def _check(settings: PrepareSettings, out: Path) -> None:
         raise ConfigurationError(f"threads must be at least 1, got {settings.threads}")
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file; prepared data is a folder")
-    if out.is_dir() and (foreign := sorted({path.name for path in out.iterdir()} - PREPARED)):
+    if out.is_dir() and (foreign := sorted({path.name for path in out.iterdir()} - FILES)):
         raise DataError(f"{out} holds {foreign[0]!r}, which is no prepared data; it will not be replaced")
-
-
-@contextmanager
-def _staging(out: Path) -> Iterator[Path]:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    staging.chmod(0o755)
-    try:
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _publish(prepared: Path, out: Path, replaced: Path) -> None:
-    """Put the finished folder in the place of `out`."""
-    if not out.exists():
-        prepared.rename(out)
-        return
-    out.rename(replaced)
-    try:
-        prepared.rename(out)
-    except OSError:
-        replaced.rename(out)
-        raise
 
 
 @contextmanager

@@ -1,0 +1,91 @@
+"""The output folder: it appears whole or not at all, whatever happens to the process or the machine."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PREPARED, REPLACED = "prepared", "replaced"
+
+
+@contextmanager
+def staging(out: Path) -> Iterator[Path]:
+    """Yield a new hidden folder beside `out`, which goes away with all that is in it.
+
+    What a process that was killed left there goes too; if that was between the two renames of `publish`, `out` gets
+    back what it held before.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{out.name}.preparing-"
+    with _locked(out.parent):  # so that nobody takes a folder that is not locked yet for one that was left behind
+        for left in out.parent.glob(prefix.replace("[", "[[]") + "*"):
+            _recover(left, out)
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=out.parent))
+        held = _lock(folder)
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def publish(folder: Path, out: Path) -> None:
+    """Put PREPARED, a finished folder in `folder`, in the place of `out`."""
+    prepared, replaced = folder / PREPARED, folder / REPLACED
+    for path in (*prepared.iterdir(), prepared):
+        _sync(path)
+    if out.exists():
+        out.rename(replaced)
+        _sync(folder)
+    try:
+        prepared.rename(out)
+    except OSError:
+        if replaced.exists():
+            replaced.rename(out)
+        raise
+    _sync(out.parent)
+
+
+def _recover(left: Path, out: Path) -> None:
+    """Clean up what a process left, unless it is still at work."""
+    try:
+        held = _lock(left)
+    except BlockingIOError:
+        return
+    if not out.exists() and (left / REPLACED).exists():
+        (left / REPLACED).rename(out)
+    shutil.rmtree(left, ignore_errors=True)
+    os.close(held)
+
+
+def _lock(folder: Path, how: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> int:
+    """Lock a folder until the descriptor that is returned is closed, by us or by the end of the process."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, how)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = _lock(folder, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sync(path: Path) -> None:
+    """Have a file, or the entries of a folder, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
