@@ -151,6 +151,17 @@ def test_types_and_sizes_are_judged_apart_and_together_against_the_baseline(prep
     assert {row.cohort for row in compared} == {"all groups", *(cohort.name for cohort in results.cohorts)}
 
 
+def test_groups_are_judged_by_the_protocols_asked_for(prepared: Path, models: Path, tmp_path: Path) -> None:
+    options = ["--n-groups", "3", "--group-size", "2", "--strategy", "average", "--model", "seer", "--sessions"]
+
+    assert run(prepared, models, tmp_path, *options, "--group-protocol", "discovery", "all") == 0
+
+    results = Results.model_validate_json((tmp_path / "results.json").read_text())
+    assert results.group_protocols == ["discovery", "all"]
+    assert {row.protocol for row in results.sessions} == {results.usual} == {"discovery"}
+    assert {row.protocol for row in results.users} == {"new", "all"}
+
+
 def test_a_baseline_that_is_not_evaluated_is_a_clear_error(
     prepared: Path, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,7 +44,7 @@ def test_who_outvotes_their_group_has_more_by_the_end_of_each_playlist(prepared:
     seer = Subject.of(store.load("seer"))
     group = Group(group_id="g", user_ids=("u00", "u02", "u01"))
 
-    average, fair = judge_sessions(HeldOut.load(prepared), [seer], ["average", "fair_share"], [group], seed=0)
+    average, fair = judge_sessions(HeldOut.load(prepared), [seer], ["average", "fair_share"], [group], "all", seed=0)
 
     assert average.figures["min_max@10"][0] == 0
     assert fair.figures["min_max@10"][0] == pytest.approx(3 / 7)

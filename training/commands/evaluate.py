@@ -6,7 +6,7 @@ import shlex
 import sys
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import pandas as pd
 from rich.console import Console
@@ -14,8 +14,8 @@ from rich.console import Console
 from service.core.strategies import STRATEGIES
 from training.commands.arguments import not_negative, positive
 from training.evaluate import Evaluation, Plan, evaluate
-from training.evaluate.cold_start import LIKED
-from training.evaluate.held_out import EARLIER
+from training.evaluate.cold_start import LIKED, LONG_ENOUGH
+from training.evaluate.held_out import EARLIER, PROTOCOLS, Protocol
 from training.evaluate.sessions import LENGTH, PLAYLISTS
 from training.groups import GROUP_TYPES
 from training.metrics import CUTOFFS
@@ -55,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="random, similar, divergent (by what members heard in training), each in every size; default random",
     )  # fmt: skip
     parser.add_argument(
+        "--group-protocol", nargs="+", choices=get_args(Protocol), default=list(PROTOCOLS), metavar="PROTOCOL",
+        help="what groups may get: all; new, what no member has heard; discovery, all, but it counts for those members "
+        "only who have not heard it; default new all",
+    )  # fmt: skip
+    parser.add_argument(
         "--baseline", nargs="+", default=[], metavar="NAME",
         help="compare every playlist with these: a STRATEGY of the same model, or MODEL/STRATEGY; default average, and "
         "basic as it is served",
@@ -74,8 +79,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"also judge {PLAYLISTS} playlists of {LENGTH} tracks in a row for each group, without repeats",
     )  # fmt: skip
     parser.add_argument(
-        "--cold-start", action="store_true",
-        help=f"also judge what guests get who like 0, {', '.join(map(str, LIKED))} tracks",
+        "--cold-start", type=positive, nargs="?", const=LONG_ENOUGH, metavar="N",
+        help=f"also judge what guests get who like 0, {', '.join(map(str, LIKED))} tracks; listeners who liked at least N, "
+        f"{LONG_ENOUGH} by default, stand in for them",
     )  # fmt: skip
     parser.add_argument(
         "--candidates", type=Path, metavar="FILE",
@@ -99,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
         n_groups=tuple(args.n_groups),
         group_types=tuple(args.group_type),
         group_sizes=tuple(args.group_size),
+        group_protocols=tuple(args.group_protocol),
         baselines=tuple(args.baseline),
         sessions=args.sessions,
         cold_start=args.cold_start,

@@ -15,7 +15,7 @@ from training.data import Split
 from training.evaluate.candidates import compare_candidates, describe_candidates, rank_candidates, read_candidates
 from training.evaluate.cohorts import Cohort, describe, drawn_cohorts, selections
 from training.evaluate.cold_start import judge_guests
-from training.evaluate.held_out import HeldOut
+from training.evaluate.held_out import PROTOCOLS, HeldOut, Protocol, usual_protocol
 from training.evaluate.listeners import UserTable, compare_users, draw_users, judge_users
 from training.evaluate.playlists import GroupTable, check_baselines, compare_playlists, judge_playlists
 from training.evaluate.results import (
@@ -59,14 +59,15 @@ class Plan:
     group_types: tuple[GroupType, ...] = ("random",)
     group_sizes: tuple[int, ...] = (5,)
     """Every type is drawn in every size."""
+    group_protocols: tuple[Protocol, ...] = PROTOCOLS
     groups: Path | None = None
     """Given groups in place of drawn ones."""
     baselines: tuple[str, ...] = ()
     """What playlists are compared with, as `compare_playlists` reads it."""
     sessions: bool = False
     """Also judge whole sessions of several playlists."""
-    cold_start: bool = False
-    """Also judge what guests get, by how many tracks they name."""
+    cold_start: int | None = None
+    """Also judge what guests get by how many tracks they like, who are listeners that liked at least so many."""
     candidates: Path | None = None
     """Also judge given candidate lists; with them there need not be anything held out."""
     cutoffs: tuple[int, ...] = CUTOFFS
@@ -106,21 +107,25 @@ def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
     say(f"ranking all tracks for {len(users)} listeners")
     user_tables = judge_users(held_out, subjects, users, plan.cutoffs) if users else []
 
+    usual = usual_protocol(plan.group_protocols, bool(held_out.new.all()))
     cohorts = _cohorts(plan, held_out, subjects, given) if users else []
     groups = [group for cohort in cohorts for group in cohort.groups]
     chosen = selections(cohorts, plan.n_groups if plan.groups is None else [len(groups)])
     whole = chosen[-len(selections(cohorts, [1])) :]
     say(f"making playlists for {len(groups)} groups")
-    group_tables = judge_playlists(held_out, subjects, plan.strategies, groups, plan.cutoffs, plan.seed)
+    group_tables = judge_playlists(
+        held_out, subjects, plan.strategies, groups, plan.cutoffs, plan.seed, plan.group_protocols
+    )
     session_tables: list[GroupTable] = []
     if plan.sessions:
         say(f"making sessions for {len(groups)} groups")
-        session_tables = judge_sessions(held_out, subjects, plan.strategies, groups, plan.seed)
+        session_tables = judge_sessions(held_out, subjects, plan.strategies, groups, usual, plan.seed)
 
     guests: ColdStart | None = None
-    if plan.cold_start:
+    if plan.cold_start is not None:
         say("ranking for guests")
-        guests = judge_guests(held_out, subjects, users, middle_cutoff(plan.cutoffs), plan.seed)
+        k = middle_cutoff(plan.cutoffs)
+        guests = judge_guests(held_out, subjects, users, k, plan.seed, plan.cold_start)
 
     candidates: Candidates | None = None
     candidate_comparisons: list[Comparison] = []

@@ -23,6 +23,9 @@ from training.metrics import Column, Truth, rank_metrics, sample
 LIKED: Final = (1, 2, 5, 10, 20)
 """Tracks that a guest names, beside none, for which they get what is popular."""
 
+LONG_ENOUGH: Final = 20
+"""Tracks that a listener must have liked to be a guest, unless somebody says how many."""
+
 MOST_GUESTS: Final = 1000
 """Of more listeners who could be guests, so many are drawn."""
 
@@ -33,27 +36,28 @@ def judge_guests(
     user_ids: Sequence[str],
     k: int,
     seed: int,
-    liked: Sequence[int] = LIKED,
+    at_least: int = LONG_ENOUGH,
 ) -> ColdStart:
-    """Return the curve of every model over the same guests, who liked as many tracks as the last point needs.
+    """Return the curve of every model over the same guests, who liked at least so many tracks in training.
 
-    DataError where there is no such listener.
+    Who has fewer than a point asks for names them all. DataError where there is no such listener.
     """
     allowed = held_out.users("new").intersection(user_ids)
     pairs = held_out.train[(held_out.train["score"] > 0) & held_out.train["user_id"].isin(allowed)]
     histories = {str(user_id): sorted(tracks) for user_id, tracks in pairs.groupby("user_id")["track_id"]}
-    able = sorted(user_id for user_id, tracks in histories.items() if len(tracks) >= max(liked))
+    able = sorted(user_id for user_id, tracks in histories.items() if len(tracks) >= at_least)
     able = [user_id for user_id in able if all(_knows(subject, histories[user_id]) for subject in subjects)]
     if not able:
-        raise DataError(f"a guest curve needs listeners with {max(liked)} liked tracks and something new to judge by")
+        raise DataError(f"a guest curve needs listeners with {at_least} liked tracks and something new to judge by")
     guests = [able[row] for row in sample(np.arange(len(able)), MOST_GUESTS, seed)]
     rng = np.random.default_rng(seed)
     shuffled = {user_id: rng.permutation(np.array(histories[user_id], dtype=object)).tolist() for user_id in guests}
     return ColdStart(
         guests=len(guests),
         able=len(able),
+        at_least=at_least,
         metric=f"ndcg@{k}",
-        points=[point for subject in subjects for point in _curve(held_out, subject, shuffled, liked, k, seed)],
+        points=[point for subject in subjects for point in _curve(held_out, subject, shuffled, k, seed)],
     )
 
 
@@ -62,7 +66,7 @@ def _knows(subject: Subject, track_ids: Sequence[str]) -> bool:
 
 
 def _curve(
-    held_out: HeldOut, subject: Subject, histories: dict[str, list[str]], liked: Sequence[int], k: int, seed: int
+    held_out: HeldOut, subject: Subject, histories: dict[str, list[str]], k: int, seed: int
 ) -> list[ColdStartPoint]:
     """Return a point for each number of liked tracks, for all of them, and for the listener as the model knows them."""
     model = subject.model
@@ -81,7 +85,7 @@ def _curve(
     full = _ndcg(subject.score, truth, guests, k)
     rankings: dict[str, Column] = {
         "0": popular,
-        **{str(named): _ndcg(folded(named), truth, guests, k) for named in liked},
+        **{str(named): _ndcg(folded(named), truth, guests, k) for named in LIKED},
         "all": _ndcg(folded(None), truth, guests, k),
         "known": full,
     }

@@ -29,10 +29,20 @@ PROTOCOLS: Final[tuple[Protocol, ...]] = ("new", "all")
 PROTOCOL_TITLES: Final[dict[Protocol, str]] = {
     "all": "everything may be recommended",
     "new": "only what was not heard before",
+    "discovery": "what a member heard before counts for the others only",
 }
 
 EARLIER: Final[dict[Split, tuple[Split, ...]]] = {"validation": ("train",), "test": ("train", "validation")}
 """The splits that can be judged by, and those that came before."""
+
+
+def usual_protocol(judged: Collection[Protocol], all_new: bool) -> Protocol:
+    """Return which of the protocols that groups are judged by says most, where there is room for one alone.
+
+    Where all that is held out is new to its listener, as in playlists, what is known already can never be right.
+    """
+    order: tuple[Protocol, ...] = ("discovery", "new", "all") if all_new else ("discovery", "all", "new")
+    return next(protocol for protocol in order if protocol in judged)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +85,6 @@ class HeldOut:
         earlier = self.earlier[columns].drop_duplicates()  # a pair may come again in a later split
         known = self.relevant[columns].merge(earlier, how="left", on=columns, indicator="where")
         return (known["where"] == "left_only").to_numpy(dtype=np.bool_)
-
-    @property
-    def usual(self) -> Protocol:
-        """Return the protocol for what is judged under one alone.
-
-        Where nobody hears a track twice, as in playlists, what is known already can never be right.
-        """
-        return "new" if bool(self.new.all()) else "all"
 
     def users(self, protocol: Protocol) -> set[str]:
         """Return the users with something relevant that the protocol allows to be recommended."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from service.core.artifacts import DataFingerprint
 from training.bootstrap import Difference, Estimate, Share
 from training.data import Split
-from training.evaluate.held_out import Protocol
+from training.evaluate.held_out import Protocol, usual_protocol
 
 
 def middle_cutoff(cutoffs: Sequence[int]) -> int:
@@ -153,7 +153,9 @@ class ColdStart(_Record):
 
     guests: int
     able: int
-    """Listeners who liked enough tracks to be guests; so many of them were drawn."""
+    """Listeners who liked enough tracks to be guests; the guests were drawn from them."""
+    at_least: int
+    """How many tracks were enough."""
     metric: str
     points: list[ColdStartPoint]
 
@@ -208,6 +210,11 @@ class Results(_Record):
         return [row for row in self.groups if (row.cohort, row.groups) == self.group_tables[0]]
 
     @property
+    def group_protocols(self) -> list[Protocol]:
+        """Return the protocols that groups were judged by, in their order."""
+        return list(dict.fromkeys(row.protocol for row in self.groups))
+
+    @property
     def usual(self) -> Protocol:
-        """Return the protocol that says most where there is room for only one, as `HeldOut.usual`."""
-        return "new" if self.data.new == self.data.relevant else "all"
+        """Return the protocol of groups that is shown where there is room for one alone."""
+        return usual_protocol(self.group_protocols, self.data.new == self.data.relevant)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from service.core.recommender import Recommender
 from training.evaluate.group_metrics import GroupTruth, judge_groups, recommend
-from training.evaluate.held_out import HeldOut
+from training.evaluate.held_out import HeldOut, Protocol
 from training.evaluate.playlists import GroupTable, truth_of
 from training.evaluate.subject import Subject
 from training.groups import Group
@@ -22,22 +22,27 @@ CUTOFFS: Final = tuple(LENGTH * playlist for playlist in range(1, PLAYLISTS + 1)
 
 
 def judge_sessions(
-    held_out: HeldOut, subjects: Sequence[Subject], strategies: Sequence[str], groups: Sequence[Group], seed: int
+    held_out: HeldOut,
+    subjects: Sequence[Subject],
+    strategies: Sequence[str],
+    groups: Sequence[Group],
+    protocol: Protocol,
+    seed: int,
 ) -> list[GroupTable]:
-    """Return a table for every model and strategy under the usual protocol, lists being whole sessions."""
+    """Return a table for every model and strategy under one protocol, lists being whole sessions."""
     return [
-        _judge(subject, strategy, truth, held_out, seed)
+        _judge(subject, strategy, truth, protocol, seed)
         for subject in subjects
-        for truth in [truth_of(held_out, subject, groups, held_out.usual)]
+        for truth in [truth_of(held_out, subject, groups, protocol)]
         for strategy in strategies
     ]
 
 
-def _judge(subject: Subject, strategy: str, truth: GroupTruth, held_out: HeldOut, seed: int) -> GroupTable:
+def _judge(subject: Subject, strategy: str, truth: GroupTruth, protocol: Protocol, seed: int) -> GroupTable:
     lists = session(subject.model, strategy, truth, seed)
     judged = judge_groups(subject.model, truth, lists[None], CUTOFFS)
     figures = {name: columns[0] for name, columns in judged.items()}
-    return GroupTable(subject, strategy, held_out.usual, truth.groups, figures, lists)
+    return GroupTable(subject, strategy, protocol, truth.groups, figures, lists)
 
 
 def session(model: Recommender, strategy: str, truth: GroupTruth, seed: int) -> NDArray[np.int64]:

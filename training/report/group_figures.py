@@ -6,7 +6,7 @@ from typing import Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from training.evaluate.held_out import PROTOCOL_TITLES, Protocol
+from training.evaluate.held_out import Protocol
 from training.evaluate.results import GroupRow, Results, middle_cutoff
 from training.evaluate.sessions import CUTOFFS as SESSION_CUTOFFS
 from training.report.canvas import Theme, add_legend, name_at_the_side, spread_out, subplots, whiskers
@@ -22,10 +22,11 @@ def _group_rows(results: Results, protocol: Protocol) -> list[GroupRow]:
 def draw_groups(theme: Theme, results: Results) -> Figure:
     """Draw group precision as dots with intervals: a line a strategy, a colour a model, a panel a protocol."""
     name, models = f"precision@{middle_cutoff(results.cutoffs)}", [model.name for model in results.models]
-    rows = _group_rows(results, "all")
+    rows = _group_rows(results, results.usual)
     order = sorted({row.strategy for row in rows}, key=lambda s: -_best(rows, s, name))
-    figure, axes = subplots(1, 2, 1.2 + 0.2 * len(order) * (1 + 0.35 * len(models)))
-    for axis, protocol in zip(axes, PROTOCOL_TITLES, strict=True):
+    protocols = results.group_protocols
+    figure, axes = subplots(1, len(protocols), 1.2 + 0.2 * len(order) * (1 + 0.35 * len(models)))
+    for axis, protocol in zip(axes, protocols, strict=True):
         for row in _group_rows(results, protocol):
             estimate = row.metrics[name]
             place = order.index(row.strategy) + 0.7 * ((models.index(row.model) + 0.5) / len(models) - 0.5)
@@ -40,7 +41,8 @@ def draw_groups(theme: Theme, results: Results) -> Figure:
         axis.set_ylim(len(order) - 0.4, -0.6)
         axis.set_xlim(left=0)
         axis.tick_params(length=0)
-    axes[1].set_yticklabels([])
+    for axis in axes[1:]:
+        axis.set_yticklabels([])
     add_legend(figure, theme, models)
     return figure
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from training.bootstrap import Estimate
-from training.evaluate.held_out import PROTOCOL_TITLES, Protocol
+from training.evaluate.held_out import PROTOCOL_TITLES, PROTOCOLS, Protocol
 from training.evaluate.results import Candidates, ColdStart, Results, middle_cutoff
 from training.evaluate.sessions import CUTOFFS as SESSION_CUTOFFS
 from training.evaluate.sessions import LENGTH, PLAYLISTS
@@ -30,12 +30,12 @@ def _tables(results: Results) -> list[Table]:
     """Return the main tables, those that there is something for."""
     found = []
     if results.groups:
-        found += [_precision_table(results, protocol) for protocol in PROTOCOL_TITLES]
+        found += [_precision_table(results, protocol) for protocol in results.group_protocols]
         found.append(_fairness_table(results))
     if results.sessions:
         found.append(_session_table(results))
     if results.users:
-        found += [_user_table(results, protocol) for protocol in PROTOCOL_TITLES]
+        found += [_user_table(results, protocol) for protocol in PROTOCOLS]
     if results.cold_start is not None:
         found.append(_guest_table(results.cold_start))
     if results.candidates is not None:
@@ -137,8 +137,8 @@ def _user_table(results: Results, protocol: Protocol) -> Table:
 
 def _guest_table(guests: ColdStart) -> Table:
     table = _table(
-        f"{guests.guests} guests by the number of tracks they like: {guests.metric}, and as a share of what the same "
-        "people get as known listeners, with 95 % interval",
+        f"{guests.guests} guests by the number of tracks they like, of {guests.at_least} or more: {guests.metric}, and "
+        "as a share of what the same people get as known listeners, with 95 % interval",
         ["model"],
         ["liked", guests.metric, "share", "low", "high"],
     )
