@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, str]] = {
     "sample": "a synthetic music service in the files of a real one.",
     "prepare": "raw logs in, prepared data out.",
     "train": "fit a model to prepared data and publish it.",
+    "tune": "search the parameters of a model on validation data and write them as a preset.",
     "evaluate": "judge models by held-out listening, and write a report.",
     "publish": "serve another version of a model, an older one for instance.",
 }

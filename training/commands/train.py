@@ -1,7 +1,7 @@
 """`python -m training train`: fit a model to prepared data and publish it."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
@@ -18,7 +18,8 @@ from training.cold_tracks import with_cold_tracks
 from training.commands.arguments import not_negative
 from training.data import PreparedData, load
 from training.models import ALGORITHMS
-from training.models.algorithm import DEFAULT_PRESET, Fitted, Progress
+from training.models.algorithm import DEFAULT_PRESET, Algorithm, Fitted, Progress
+from training.presets import SUFFIX, PresetFile
 from training.publishing import Training, publish
 
 ALL: Final = "all"
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="what `prepare` wrote")
     parser.add_argument("--models", type=Path, default=Path("model_files"), metavar="DIR")
     parser.add_argument("--name", help="what the model is served as (default: MODEL)")
-    parser.add_argument("--preset", default=DEFAULT_PRESET, help="original or default")
+    parser.add_argument("--preset", default=DEFAULT_PRESET, help="original, default or a file that `tune` wrote")
     for shortcut in SHORTCUTS:
         parser.add_argument(f"--{shortcut}", help=f"the same as --set {shortcut}=…")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one parameter of the preset")
@@ -61,13 +62,21 @@ def planned(args: argparse.Namespace) -> list[Training]:
     return [
         Training(
             algorithm_name=name,
-            algorithm=ALGORITHMS[name].preset(args.preset, overrides),
+            algorithm=chosen(name, args.preset, overrides),
             preset=args.preset,
             seed=args.seed,
             device=device(args.device),
         )
         for name in (ALGORITHMS if args.model == ALL else [args.model])
     ]
+
+
+def chosen(name: str, preset: str, overrides: Mapping[str, str]) -> Algorithm:
+    """Return an algorithm with the parameters of a preset or of a preset file, single ones replaced."""
+    algorithm = ALGORITHMS[name]
+    if not preset.endswith(SUFFIX):
+        return algorithm.preset(preset, overrides)
+    return algorithm.preset(overrides={**PresetFile.read(Path(preset), name).parameters, **overrides})
 
 
 def overrides_of(args: argparse.Namespace) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,22 @@ class Fitted:
     """Figures only this algorithm knows; ranking metrics on validation are added for all alike."""
 
 
+class Range(NamedTuple):
+    """Where `tune` looks for a number."""
+
+    low: float
+    high: float
+    logarithmic: bool = False
+    """Whether twice as much is as far as half as much; `low` is above 0 then."""
+    whole: bool = False
+
+
+class Choice(NamedTuple):
+    """What `tune` chooses from."""
+
+    values: tuple[str | float, ...]
+
+
 class Algorithm(BaseModel):
     """An algorithm with its parameters, which are the fields; `ALGORITHMS` registers the class.
 
@@ -53,6 +69,8 @@ class Algorithm(BaseModel):
     """The way of scoring that serves the arrays, a key of `service.core.recommenders.KINDS`."""
     presets: ClassVar[Mapping[str, Mapping[str, JsonValue]]] = {}
     """Named parameters beside `default`."""
+    search: ClassVar[Mapping[str, Range | Choice]] = {}
+    """The parameters that `tune` searches and where."""
     whole_catalogue: ClassVar[bool] = False
     """Whether it can place tracks that nobody has played, and gets them as columns without listeners."""
 

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from service.core.errors import TrainingError
 from training.als.compiled import ONE_BLAS_THREAD, compiled, compiled_parallel
 from training.data import PreparedData
-from training.models.algorithm import Algorithm, Fitted, Progress
+from training.models.algorithm import Algorithm, Fitted, Progress, Range
 from training.neighbours import Floats, Listeners, arrays_of, stacked, strongest
 from training.order import recency
 from training.pseudo_listeners import pseudo_listeners, stacked_listeners
@@ -49,6 +49,14 @@ class EASE(Algorithm):
             "artist_weight": 0.0,
             "tail_boost": 1.0,
         }
+    }
+    search: ClassVar[Mapping[str, Range]] = {
+        "regularization": Range(10.0, 1000.0, logarithmic=True),
+        "dropout": Range(0.0, 0.6),
+        "length_exponent": Range(0.0, 1.0),
+        "album_weight": Range(0.3, 60.0, logarithmic=True),
+        "artist_weight": Range(0.1, 20.0, logarithmic=True),
+        "tail_boost": Range(1.0, 6.0),
     }
 
     regularization: float = Field(default=100.0, gt=0)

@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue
 from scipy.sparse import csr_array
 
 from training.data import PreparedData
-from training.models.algorithm import Algorithm, Fitted, Progress
+from training.models.algorithm import Algorithm, Choice, Fitted, Progress, Range
 from training.neighbours import Floats, Listeners, arrays_of, stacked, strongest
 from training.order import recency
 from training.pseudo_listeners import pseudo_listeners, stacked_listeners
@@ -34,6 +34,16 @@ class ItemKNN(Algorithm):
             "artist_weight": 0.0,
             "tail_boost": 1.0,
         }
+    }
+    search: ClassVar[Mapping[str, Range | Choice]] = {
+        "neighbours": Range(20, 1000, logarithmic=True, whole=True),
+        "shrinkage": Range(0.5, 100.0, logarithmic=True),
+        "normalization": Choice(("cosine", "jaccard")),
+        "length_exponent": Range(0.0, 1.0),
+        "popularity_exponent": Range(0.0, 0.8),
+        "album_weight": Range(0.3, 60.0, logarithmic=True),
+        "artist_weight": Range(0.1, 20.0, logarithmic=True),
+        "tail_boost": Range(1.0, 6.0),
     }
 
     neighbours: int = Field(default=200, ge=1)

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from service.core.errors import TrainingError
 from training.als.objective import Factors
 from training.data import PreparedData
-from training.models.algorithm import Algorithm, Fitted, Progress
+from training.models.algorithm import Algorithm, Fitted, Progress, Range
 from training.softmax import shared, uniform
 from training.softmax.candidates import Candidates
 
@@ -43,6 +43,12 @@ class Softmax(Algorithm):
             "learning_rate": 100.0,
             "similarity": "dot",
         },
+    }
+    search: ClassVar[Mapping[str, Range]] = {
+        "competitors": Range(300, 20_000, logarithmic=True, whole=True),
+        "regularization": Range(0.05, 5.0, logarithmic=True),
+        "frequency_exponent": Range(0.3, 1.0),
+        "learning_rate_decay": Range(0.75, 1.0),
     }
 
     sampling: Literal["shared", "uniform"] = "shared"

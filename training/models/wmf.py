@@ -16,7 +16,7 @@ from training.als import batched, cholesky, conjugate_gradient, dense
 from training.als.alternating import alternate
 from training.als.objective import Factors, Floats, Objective, loss, make_objective
 from training.data import PreparedData
-from training.models.algorithm import Algorithm, Fitted, Progress
+from training.models.algorithm import Algorithm, Fitted, Progress, Range
 from training.neighbours import Listeners
 from training.order import recency
 from training.pseudo_listeners import pseudo_listeners
@@ -51,6 +51,16 @@ class WMF(Algorithm):
             "artist_weight": 0.0,
             "tail_boost": 1.0,
         },
+    }
+    search: ClassVar[Mapping[str, Range]] = {
+        "unobserved_weight": Range(0.01, 0.5, logarithmic=True),
+        "regularization": Range(1e-4, 1e-2, logarithmic=True),
+        "popularity_exponent": Range(0.0, 0.7),
+        "length_exponent": Range(0.0, 0.8),
+        "epochs": Range(4, 16, whole=True),
+        "album_weight": Range(0.3, 60.0, logarithmic=True),
+        "artist_weight": Range(0.1, 20.0, logarithmic=True),
+        "tail_boost": Range(1.0, 6.0),
     }
 
     dim: int | None = Field(default=None, ge=1)

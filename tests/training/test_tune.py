@@ -1,0 +1,132 @@
+"""Searching parameters: the same search whether or not it was interrupted, and a preset that `train` takes."""
+
+import json
+from pathlib import Path
+
+import optuna
+import pytest
+
+from service.core.artifacts import ArtifactStore
+from service.core.errors import DataError
+from tests.training.worlds import checkerboard, prepared, write
+from training.__main__ import main
+from training.models import ALGORITHMS
+from training.models.algorithm import Range, silent
+from training.models.item_knn import ItemKNN
+from training.presets import PresetFile
+from training.tuning import remembered, tune
+
+SEARCHED = [(name, parameter) for name, algorithm in ALGORITHMS.items() for parameter in algorithm.search]
+
+
+def search(trials: int, storage: Path | None = None, seed: int = 0) -> PresetFile:
+    return tune(
+        "item_knn",
+        ItemKNN,
+        prepared(*checkerboard()),
+        trials=trials,
+        metric="ndcg@5",
+        storage=storage,
+        seed=seed,
+        device="cpu",
+        progress=silent,
+    )
+
+
+def trials_in(storage: Path) -> list[dict[str, object]]:
+    study = optuna.load_study(study_name=None, storage=remembered(storage))
+    return [trial.params for trial in study.trials]
+
+
+@pytest.mark.parametrize(("name", "parameter"), SEARCHED, ids=lambda value: value)
+def test_both_ends_of_what_is_searched_are_parameters(name: str, parameter: str) -> None:
+    where = ALGORITHMS[name].search[parameter]
+
+    for value in (where.low, where.high) if isinstance(where, Range) else where.values:
+        ALGORITHMS[name].preset(overrides={parameter: value})
+
+
+def test_the_first_trial_is_the_default(tmp_path: Path) -> None:
+    preset = search(1)
+
+    assert preset.parameters == {}
+    assert preset.trials == 1
+
+
+def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    search(2, tmp_path / "stopped")
+    stopped = search(5, tmp_path / "stopped")
+
+    whole = search(5, tmp_path / "whole")
+
+    assert stopped == whole
+    assert trials_in(tmp_path / "stopped") == trials_in(tmp_path / "whole")
+    assert len(trials_in(tmp_path / "whole")) == 5
+
+
+def test_trials_that_are_there_already_are_not_run_again(tmp_path: Path) -> None:
+    first = search(3, tmp_path / "journal")
+
+    assert search(2, tmp_path / "journal") == first
+
+
+def test_another_seed_draws_other_trials(tmp_path: Path) -> None:
+    search(3, tmp_path / "a", seed=0)
+    search(3, tmp_path / "b", seed=1)
+
+    assert trials_in(tmp_path / "a")[1:] != trials_in(tmp_path / "b")[1:]
+
+
+def test_without_validation_pairs_nothing_is_searched() -> None:
+    data = prepared(checkerboard()[0])
+
+    with pytest.raises(DataError, match="no validation pairs"):
+        tune(
+            "ease",
+            ALGORITHMS["ease"],
+            data,
+            trials=1,
+            metric="ndcg@10",
+            storage=None,
+            seed=0,
+            device="cpu",
+            progress=silent,
+        )
+
+
+def test_a_model_is_trained_with_what_was_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, models, out = write(tmp_path / "data", *checkerboard()), tmp_path / "models", tmp_path / "found.json"
+
+    assert main(["tune", "item_knn", "--data", str(data), "--trials", "3", "--out", str(out)]) == 0
+    assert main(["train", "item_knn", "--data", str(data), "--models", str(models), "--preset", str(out)]) == 0
+
+    assert f"train item_knn --preset {out}" in capsys.readouterr().out
+    parameters = ArtifactStore(models).manifest("item_knn").parameters
+    found = json.loads(out.read_text())
+    assert found["algorithm"] == "item_knn"
+    assert parameters == {**parameters, **found["parameters"], "preset": str(out)}
+
+
+def test_a_preset_of_another_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "knn.json"
+    search(1).write(out)
+
+    code = main(["train", "ease", "--data", str(tmp_path), "--preset", str(out)])
+
+    assert code == 2
+    assert f"{out} is a preset of item_knn, not of ease" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_preset_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["train", "ease", "--data", str(tmp_path), "--preset", str(tmp_path / "nothing.json")])
+
+    assert code == 2
+    assert "nothing.json is not a preset: " in capsys.readouterr().err
+
+
+def test_an_unknown_metric_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["tune", "ease", "--data", str(tmp_path), "--trials", "2", "--metric", "accuracy"])
+
+    assert stopped.value.code == 2
+    assert "'accuracy' is not one of ndcg, " in capsys.readouterr().err

@@ -1,0 +1,59 @@
+"""`python -m training tune`: search the parameters of a model on validation data and write them as a preset."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Final
+
+from training.commands.arguments import not_negative, positive
+from training.commands.train import device, progress_bar
+from training.data import load
+from training.metrics import RANK_METRICS
+from training.models import ALGORITHMS
+from training.presets import SUFFIX
+from training.tuning import tune
+
+METRIC: Final = "ndcg@10"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `tune`."""
+    searched = [name for name, algorithm in ALGORITHMS.items() if algorithm.search]
+    parser.add_argument("model", metavar="MODEL", choices=searched, help=", ".join(searched))
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="what `prepare` wrote")
+    parser.add_argument("--trials", type=positive, required=True, metavar="N", help="those of an earlier run included")
+    parser.add_argument("--storage", type=Path, metavar="FILE", help="journal of trials, to go on with after a stop")
+    parser.add_argument("--out", type=Path, metavar="FILE", help=f"the preset (default: MODEL{SUFFIX})")
+    parser.add_argument("--metric", type=metric, default=METRIC, help=f"of the validation users, default {METRIC}")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--seed", type=not_negative, default=0, metavar="S", help="same seed, same trials")
+
+
+def metric(text: str) -> str:
+    """Return a metric at a cut-off, as in map@10."""
+    if not re.fullmatch(rf"({'|'.join(RANK_METRICS)})@[1-9][0-9]{{0,3}}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(RANK_METRICS)} at a length, as in map@10")
+    return text
+
+
+def run(args: argparse.Namespace) -> int:
+    """Search, write the preset and say how to train with it."""
+    out: Path = args.out or Path(f"{args.model}{SUFFIX}")
+    data = load(args.data)
+    with progress_bar(f"{args.model}, {args.metric}") as progress:
+        preset = tune(
+            args.model,
+            ALGORITHMS[args.model],
+            data,
+            trials=args.trials,
+            metric=args.metric,
+            storage=args.storage,
+            seed=args.seed,
+            device=device(args.device),
+            progress=progress,
+        )
+    preset.write(out)
+    print(
+        f"{out}: {args.metric} {preset.value:.4f} on validation; python -m training train {args.model} --preset {out}"
+    )
+    return 0

@@ -1,0 +1,133 @@
+"""The search for parameters on validation data: tree-structured Parzen estimators (Bergstra et al. 2011), by Optuna."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import optuna
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from pydantic import JsonValue
+
+from service.core.artifacts import DataFingerprint, Manifest
+from service.core.errors import ConfigurationError, DataError, TrainingError
+from training.data import PreparedData
+from training.metrics import validation_metrics
+from training.models.algorithm import Algorithm, Choice, Fitted, Progress, Range, silent
+from training.presets import PresetFile
+from training.served import history_arrays, served
+
+AT_MOST_USERS: Final = 5_000
+"""Validation users that a trial is judged on; the same for all trials."""
+
+
+def tune(
+    name: str,
+    algorithm: type[Algorithm],
+    data: PreparedData,
+    *,
+    trials: int,
+    metric: str,
+    storage: Path | None,
+    seed: int,
+    device: str,
+    progress: Progress,
+) -> PresetFile:
+    """Return the best parameters of so many trials, those that `storage` remembers of these data included.
+
+    The first trial is the preset `default`. Each is drawn from the seed and the number of trials before it, so a
+    search that was stopped goes on as if it had not been.
+    """
+    if not algorithm.search:
+        raise ConfigurationError(f"{name} has no parameters to search")
+    if not len(data.validation.known().liked().user_rows):
+        raise DataError("there are no validation pairs of known users and tracks to judge a trial on")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        study_name=f"{name} {metric} {data.fingerprint[:12]}",
+        storage=remembered(storage),
+        direction="maximize",
+        load_if_exists=True,
+    )
+    for done in range(len(study.trials), trials):
+        study.sampler = optuna.samplers.TPESampler(seed=seed + done)
+        study.optimize(lambda trial: judged(trial, algorithm, data, metric, seed, device), n_trials=1)
+        progress(done + 1, trials, note(study))
+    return found(study, name, metric, data)
+
+
+def remembered(storage: Path | None) -> BaseStorage:
+    """Return where trials are kept: a journal, one line an event, that a killed search leaves readable."""
+    if storage is None:
+        return InMemoryStorage()
+    return JournalStorage(JournalFileBackend(str(storage)))
+
+
+def judged(
+    trial: optuna.Trial, algorithm: type[Algorithm], data: PreparedData, metric: str, seed: int, device: str
+) -> float:
+    """Return the metric of one trial; parameters that diverge are given up."""
+    overrides = {} if trial.number == 0 else drawn(trial, algorithm.search)
+    chosen = algorithm.preset(overrides=overrides)
+    trial.set_user_attr("parameters", overrides)
+    try:
+        fitted = chosen.fit(data, seed=seed, device=device, progress=silent)
+    except TrainingError as error:
+        raise optuna.TrialPruned(str(error)) from error
+    return figure(chosen, fitted, data, metric)
+
+
+def drawn(trial: optuna.Trial, search: Mapping[str, Range | Choice]) -> dict[str, JsonValue]:
+    """Return a value for every parameter that is searched."""
+    return {name: _drawn(trial, name, where) for name, where in search.items()}
+
+
+def _drawn(trial: optuna.Trial, name: str, where: Range | Choice) -> JsonValue:
+    if isinstance(where, Choice):
+        return trial.suggest_categorical(name, where.values)
+    if where.whole:
+        return trial.suggest_int(name, int(where.low), int(where.high), log=where.logarithmic)
+    return trial.suggest_float(name, where.low, where.high, log=where.logarithmic)
+
+
+def figure(algorithm: Algorithm, fitted: Fitted, data: PreparedData, metric: str) -> float:
+    """Return a metric of the validation users as the fitted model would be served."""
+    interactions = data.interactions
+    manifest = Manifest(
+        name="trial",
+        version="trial",
+        algorithm="trial",
+        kind=algorithm.kind,
+        created_at=datetime.now(UTC),
+        data=DataFingerprint(sha256=data.fingerprint, users=0, tracks=0, pairs=0),
+        scoring=dict(fitted.scoring),
+        sha256={},
+    )
+    model = served(manifest, {**fitted.arrays, **history_arrays(interactions)}, interactions)
+    cutoff = int(metric.partition("@")[2])
+    figures = validation_metrics(
+        lambda rows: model.score(model.user_vectors(rows)), data, cutoffs=(cutoff,), at_most=AT_MOST_USERS
+    )
+    return figures[f"validation_{metric}"]
+
+
+def note(study: optuna.Study) -> str:
+    """Return the best figure so far."""
+    complete = [trial.value for trial in study.trials if trial.value is not None]
+    return f"best {max(complete):.4f}" if complete else "nothing that trains"
+
+
+def found(study: optuna.Study, name: str, metric: str, data: PreparedData) -> PresetFile:
+    """Return the parameters of the best trial; `TrainingError` if every single one diverged."""
+    if not any(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials):
+        raise TrainingError(f"none of {len(study.trials)} trials of {name} trains")
+    best = study.best_trial
+    return PresetFile(
+        algorithm=name,
+        parameters=best.user_attrs["parameters"],
+        metric=metric,
+        value=study.best_value,
+        trials=len(study.trials),
+        data=data.fingerprint,
+    )
