@@ -140,3 +140,11 @@ def test_the_command_line_writes_the_service(tmp_path: Path) -> None:
     assert main(["sample", "--out", str(tmp_path / "service"), *arguments]) == 0
 
     assert len(records(tmp_path / "service" / "users.jsonl")) == 5
+
+
+def test_some_recordings_are_there_twice(service: Path) -> None:
+    songs = {(track["id_artist"], str(track["name"])) for track in records(service / "tracks.jsonl")}
+
+    reissues = {(artist, title.partition(" - Remastered ")[0]) for artist, title in songs if " - Remastered " in title}
+    assert reissues
+    assert reissues <= songs

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from service.core.errors import DataError
-from training.sample.catalogue import Catalogue, artist_records, make_catalogue, track_records
+from training.sample.catalogue import Catalogue, artist_records, make_catalogue, track_records, with_reissues
 from training.sample.dirt import soil
 from training.sample.listening import (
     EVENT_TYPES,
@@ -35,8 +35,8 @@ def write_sample(out: Path, *, users: int, tracks: int, events: int, seed: int) 
     for name, size in (("users", users), ("tracks", tracks), ("events", events)):
         if size < 1:
             raise DataError(f"a music service needs at least one of each, {name} is {size}")
-    catalogue_rng, listener_rng, event_rng, dirt_rng = np.random.default_rng(seed).spawn(4)
-    catalogue = make_catalogue(tracks, catalogue_rng)
+    catalogue_rng, listener_rng, event_rng, dirt_rng, reissue_rng = np.random.default_rng(seed).spawn(5)
+    catalogue = with_reissues(make_catalogue(tracks, catalogue_rng), reissue_rng)
     listeners = make_listeners(users, catalogue, listener_rng)
     log = make_events(events, catalogue, listeners, event_rng)
     out.mkdir(parents=True, exist_ok=True)

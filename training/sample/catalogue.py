@@ -1,6 +1,6 @@
 """The artists and tracks of the synthetic service."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ GENRES = (
 )
 
 TRACKS_PER_ARTIST = 5
+REISSUED = 0.02  # of the tracks: another release of one by the same artist
 POPULARITY_EXPONENT = 0.8  # Zipf: the r-th most popular track of a genre is played in proportion to r^-0.8
 
 AUDIO_FEATURES = ("danceability", "energy", "speechiness", "acousticness", "instrumentalness", "liveness", "valence")
@@ -62,6 +63,19 @@ def make_catalogue(n_tracks: int, rng: np.random.Generator) -> Catalogue:
         duration_ms=np.clip(rng.normal(215_000, 45_000, n_tracks), 60_000, 600_000).astype(np.int64),
         genre_share=genre_share / genre_share.sum(),
     )
+
+
+def with_reissues(catalogue: Catalogue, rng: np.random.Generator) -> Catalogue:
+    """Give some tracks the title of another one of their artist, as a remaster has: one recording, two ids."""
+    artist, names = catalogue.artist_of_track, list(catalogue.track_names)
+    by_artist = np.argsort(artist, kind="stable")
+    first, second = by_artist[:-1], by_artist[1:]
+    years = rng.integers(1995, 2025, size=len(first))
+    chosen = (artist[first] == artist[second]) & (rng.random(len(first)) < REISSUED)
+    chosen[1:] &= ~chosen[:-1]  # the original keeps its own title
+    for original, reissue, year in zip(*(rows[chosen].tolist() for rows in (first, second, years)), strict=True):
+        names[reissue] = f"{catalogue.track_names[original]} - Remastered {year}"
+    return replace(catalogue, track_names=names)
 
 
 def _zipf_within(genre_of_track: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
