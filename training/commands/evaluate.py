@@ -80,8 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--cold-start", type=positive, nargs="?", const=LONG_ENOUGH, metavar="N",
-        help=f"also judge what guests get who like 0, {', '.join(map(str, LIKED))} tracks; they are listeners who liked "
-        f"at least N, by default {LONG_ENOUGH}",
+        help=f"also judge what guests get who like 0, {', '.join(map(str, LIKED))} tracks; they are listeners who "
+        f"liked at least N, by default {LONG_ENOUGH}",
     )  # fmt: skip
     parser.add_argument(
         "--candidates", type=Path, metavar="FILE",

@@ -1,11 +1,13 @@
 """Figures of group playlists: what they hit, how evenly, and for how long."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import product
 from typing import Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from training.bootstrap import Estimate
 from training.evaluate.held_out import Protocol
 from training.evaluate.results import GroupRow, Results, middle_cutoff
 from training.evaluate.sessions import CUTOFFS as SESSION_CUTOFFS
@@ -54,17 +56,34 @@ def _best(rows: Sequence[GroupRow], strategy: str, name: str) -> float:
 def draw_fairness(theme: Theme, results: Results) -> Figure:
     """Draw the strategies of each model in the planes of accuracy and fairness: a line of two panels a model."""
     k, models = middle_cutoff(results.cutoffs), [model.name for model in results.models]
-    planes = {f"min_ndcg@{k}": f"nDCG@{k} of the worst served", f"min_max@{k}": f"min/max utility of {k} tracks"}
-    rows = _group_rows(results, results.usual)
+    needed = {f"ndcg@{k}", f"min_max@{k}"}
+    rows = [row for row in _group_rows(results, results.usual) if needed <= row.metrics.keys()]
+    planes = [_service(rows, k), (f"min/max utility of {k} tracks", lambda row: row.metrics[f"min_max@{k}"])]
     figure, axes = subplots(len(models), 2, _height(rows) * len(models))
-    places = [(model, plane) for model in models for plane in planes]
-    for axis, (model, plane) in zip(axes, places, strict=True):
-        shown = [row for row in rows if row.model == model and plane in row.metrics]
-        _draw_plane(axis, theme, theme.colour(models.index(model)), shown, f"ndcg@{k}", plane)
+    for axis, (model, (title, fairness)) in zip(axes, product(models, planes), strict=True):
+        shown = [row for row in rows if row.model == model]
+        accuracy = [row.metrics[f"ndcg@{k}"] for row in shown]
+        if shown:
+            _draw_plane(axis, theme, theme.colour(models.index(model)), shown, accuracy, [fairness(r) for r in shown])
         axis.set_title(model)
         axis.set_xlabel(f"mean nDCG@{k} of the members")
-        axis.set_ylabel(planes[plane])
+        axis.set_ylabel(title)
     return figure
+
+
+def _service(rows: Sequence[GroupRow], k: int) -> tuple[str, Callable[[GroupRow], Estimate]]:
+    """Return how well the members with least are served: what it is called, and of which row it is how much.
+
+    With little held out the worst served member of every group may have nothing. Then it is the share of members who
+    have something.
+    """
+    if any(row.metrics[f"min_ndcg@{k}"].mean > 0 for row in rows):
+        return f"nDCG@{k} of the worst served", lambda row: row.metrics[f"min_ndcg@{k}"]
+    return f"members with a hit among {k}", lambda row: _rest(row.metrics[f"zero_recall@{k}"])
+
+
+def _rest(share: Estimate) -> Estimate:
+    return share.model_copy(update={"mean": 1 - share.mean, "low": 1 - share.high, "high": 1 - share.low})
 
 
 def _height(rows: Sequence[GroupRow]) -> float:
@@ -72,9 +91,15 @@ def _height(rows: Sequence[GroupRow]) -> float:
     return max(2.6, 0.17 * len({row.strategy for row in rows}) + 0.7)
 
 
-def _draw_plane(axis: Axes, theme: Theme, colour: str, rows: Sequence[GroupRow], x: str, y: str) -> None:
-    """Draw a point with intervals for each strategy, its name to the right of the panel at the end of a line."""
-    across, up = ([row.metrics[name] for row in rows] for name in (x, y))
+def _draw_plane(
+    axis: Axes,
+    theme: Theme,
+    colour: str,
+    rows: Sequence[GroupRow],
+    across: Sequence[Estimate],
+    up: Sequence[Estimate],
+) -> None:
+    """Draw a point with intervals for each row, its name to the right of the panel at the end of a line."""
     means = [e.mean for e in up]
     axis.errorbar(
         [e.mean for e in across], means, whiskers(up), whiskers(across),
