@@ -1,5 +1,5 @@
 # One command each, on a machine that has nothing but Python 3.11 and make.
-# make run | test | check | bench | container | clean
+# make run | test | check | bench | bench-quality | container | clean
 
 PYTHON := $(or $(PYTHON),$(firstword $(shell command -v python3.11 python3)))
 PORT ?= 8000
@@ -8,7 +8,7 @@ MODELS := model_files
 BENCHMARKS := prepare wmf softmax service startup
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: run models port test container check bench clean
+.PHONY: run models port test container check bench bench-quality clean
 .NOTPARALLEL:  # two pips in one environment break it
 
 run: port models  ## install, make sample data, train every model, serve on PORT
@@ -35,6 +35,9 @@ check: .venv/training .venv/check  ## format, lint, types, import contracts
 
 bench: .venv/training .venv/benchmark  ## print ratios and write benchmarks/results/*.json
 	for name in $(BENCHMARKS); do python -m benchmarks.$$name || exit; done
+
+bench-quality: .venv/training .venv/benchmark  ## repeat every figure of docs/results.md; needs TUTTI_DATA, half an hour
+	python -m benchmarks.quality
 
 clean:  ## forget the sample data, so that the next run makes it and trains on it anew; versions of models stay
 	rm -rf $(DATA) $(MODELS)/.sample-models

@@ -20,7 +20,7 @@ from training.__main__ import parser
 from training.models import ALGORITHMS
 
 OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
-MAKE_TARGETS = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+MAKE_TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def default_text(name: str) -> str:

@@ -97,6 +97,20 @@ def test_parts_may_be_one_text_and_no_model_is_named_twice() -> None:
         Blend.preset(overrides={"parts": "ease,ease"})
 
 
+def test_weights_may_be_given(store: ArtifactStore, board: PreparedData) -> None:
+    blend = Blend.preset(overrides={"parts": "lots,item_knn", "weights": "3,1"}).over(store, board)
+
+    metrics = blend.fit(board, seed=0, device="cpu", progress=silent).metrics
+
+    assert metrics == {"weight_lots": 0.75, "weight_item_knn": 0.25}
+
+
+@pytest.mark.parametrize(("weights", "fault"), [((1, 1, 1), "one weight for each part"), ((1, -1), "at least 0")])
+def test_weights_that_cannot_be_are_refused(weights: tuple[float, ...], fault: str) -> None:
+    with pytest.raises(ConfigurationError, match=fault):
+        Blend.preset(overrides={"parts": "lots,item_knn", "weights": weights})
+
+
 def test_a_weight_that_changes_takes_from_the_others_alike() -> None:
     weights = np.array([0.5, 0.3, 0.2])
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Final, NamedTuple, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, JsonValue, PrivateAttr, field_validator
+from pydantic import Field, JsonValue, PrivateAttr, ValidationInfo, field_validator
 from torch import Tensor
 
 from service.core import calibration as calibration_module
@@ -15,8 +15,8 @@ from service.core import history as history_module
 from service.core.artifacts import ARRAYS, ArtifactStore, DataFingerprint, Manifest
 from service.core.errors import TrainingError
 from service.core.ranking import top_k
-from service.core.recommenders import blend as kind
-from service.core.recommenders.blend import BlendPart, prefixed
+from service.core.recommenders import blend as served_as
+from service.core.recommenders.blend import BlendPart, Parts, prefixed
 from training.data import PreparedData
 from training.metrics import Positions, Truth, average_precision, ndcg
 from training.models.algorithm import Algorithm, Fitted, Progress, silent
@@ -73,13 +73,26 @@ class Blend(Algorithm):
     metric: str = Field(default="map", pattern=f"^({'|'.join(METRICS)})$")
     """What is climbed, of the ten best tracks: map or ndcg."""
 
+    weights: tuple[float, ...] | None = None
+    """One weight for each part, in their order, where they are known; None chooses them."""
+
     _published: tuple[Part, ...] | None = PrivateAttr(default=None)
 
-    @field_validator("parts", mode="before")
+    @field_validator("parts", "weights", mode="before")
     @classmethod
-    def _split(cls, parts: object) -> object:
-        """Take names in one text, as the command line gives them."""
-        return [name.strip() for name in parts.split(",")] if isinstance(parts, str) else parts
+    def _split(cls, values: object) -> object:
+        """Take several in one text, as the command line gives them."""
+        return [value.strip() for value in values.split(",")] if isinstance(values, str) else values
+
+    @field_validator("weights")
+    @classmethod
+    def _usable(cls, weights: tuple[float, ...] | None, info: ValidationInfo) -> tuple[float, ...] | None:
+        """Refuse weights that are not those of the parts."""
+        if weights is not None and len(weights) != len(info.data.get("parts", weights)):
+            raise ValueError("is not one weight for each part")
+        if weights is not None and not (min(weights) >= 0 < sum(weights)):
+            raise ValueError("has to be at least 0 throughout and not 0 altogether")
+        return weights
 
     @field_validator("parts")
     @classmethod
@@ -91,8 +104,12 @@ class Blend(Algorithm):
 
     def over(self, store: ArtifactStore, data: PreparedData) -> Self:
         """Return the blend of the current versions in a store; `TrainingError` if one has learned from other data."""
+        return self.of([published_part(store, name, data) for name in self.parts])
+
+    def of(self, parts: Sequence[Part]) -> Self:
+        """Return the blend of these models, one for each of its `parts`."""
         algorithm = self.model_copy()
-        algorithm._published = tuple(published_part(store, name, data) for name in self.parts)
+        algorithm._published = tuple(parts)
         return algorithm
 
     def fit(self, data: PreparedData, *, seed: int, device: str, progress: Progress) -> Fitted:
@@ -101,8 +118,7 @@ class Blend(Algorithm):
         arrays = {prefixed(at, name): array for at, part in enumerate(parts) for name, array in part.arrays.items()}
         models = models_of(parts, arrays, data)
         spreads = spreads_of(models, len(data.interactions.users), progress)
-        candidates = Candidates.of(models, spreads, data)
-        weights = candidates.climb(METRICS[self.metric], progress) if len(candidates.sizes) else equal(len(parts))
+        weights = self.chosen(models, spreads, data, progress)
         about = [
             part.about.model_copy(update={"weight": weight})
             for part, weight in zip(parts, weights.tolist(), strict=True)
@@ -112,6 +128,13 @@ class Blend(Algorithm):
             scoring={"parts": [part.model_dump(mode="json") for part in about]},
             metrics={f"weight_{part.name}": part.weight for part in about},
         )
+
+    def chosen(self, models: Parts, spreads: Floats, data: PreparedData, progress: Progress) -> Weights:
+        """Return the weights that are given, or those that validation data give; equal ones where there are none."""
+        if self.weights is not None:
+            return np.array(self.weights) / sum(self.weights)
+        candidates = Candidates.of(models, spreads, data)
+        return candidates.climb(METRICS[self.metric], progress) if len(candidates.sizes) else equal(len(models))
 
 
 def published_part(store: ArtifactStore, name: str, data: PreparedData) -> Part:
@@ -123,8 +146,8 @@ def published_part(store: ArtifactStore, name: str, data: PreparedData) -> Part:
             f"{name} {manifest.version} was trained on other data ({manifest.data.sha256[:12]}, these are "
             f"{data.fingerprint[:12]}); train {name} on these data first"
         )
-    if manifest.kind not in kind.PARTS:
-        raise TrainingError(f"{name} is of kind {manifest.kind!r}, and a blend takes {sorted(kind.PARTS)}")
+    if manifest.kind not in served_as.PARTS:
+        raise TrainingError(f"{name} is of kind {manifest.kind!r}, and a blend takes {sorted(served_as.PARTS)}")
     common = {*history_module.ARRAYS, *calibration_module.ARRAYS}
     about = BlendPart(
         name=name,
@@ -146,7 +169,7 @@ def trained_part(name: str, data: PreparedData, seed: int, device: str) -> Part:
     return Part(about, fitted.arrays)
 
 
-def models_of(parts: Sequence[Part], arrays: Arrays, data: PreparedData) -> kind.Parts:
+def models_of(parts: Sequence[Part], arrays: Arrays, data: PreparedData) -> Parts:
     """Return the parts as the service would load them."""
     interactions = data.interactions
     draft = Manifest(
@@ -166,21 +189,21 @@ def models_of(parts: Sequence[Part], arrays: Arrays, data: PreparedData) -> kind
     )
     blank = np.zeros((len(interactions.users), len(parts)), dtype=np.float32)
     blend = served(draft, {**arrays, "part_spreads": blank, **history_arrays(interactions)}, interactions)
-    assert isinstance(blend, kind.Blend)  # noqa: S101, the manifest says so
+    assert isinstance(blend, served_as.Blend)  # noqa: S101, the manifest says so
     return blend.parts
 
 
 @torch.inference_mode()
-def spreads_of(models: kind.Parts, users: int, progress: Progress) -> Floats:
+def spreads_of(models: Parts, users: int, progress: Progress) -> Floats:
     """Return the spread of each part's scores for every user, (users, parts)."""
     found = []
     for rows in torch.split(torch.arange(users), users_at_once(models)):
-        found.append(kind.spreads(models, [model.user_vectors(rows) for model in models]).numpy())
+        found.append(served_as.spreads(models, [model.user_vectors(rows) for model in models]).numpy())
         progress(int(rows[-1]) + 1, users, "measuring spreads")
     return np.concatenate(found)
 
 
-def users_at_once(models: kind.Parts) -> int:
+def users_at_once(models: Parts) -> int:
     """Return how many users to score at a time."""
     return max(1, _SCORES_AT_ONCE // (len(models) * len(models[0].tracks)))
 
@@ -197,7 +220,7 @@ class Candidates(NamedTuple):
 
     @classmethod
     @torch.inference_mode()
-    def of(cls, models: kind.Parts, spreads: Floats, data: PreparedData) -> "Candidates":
+    def of(cls, models: Parts, spreads: Floats, data: PreparedData) -> "Candidates":
         """Return the candidates of all users with something relevant; tracks of the training split are left out."""
         heard = data.interactions.matrix
         truth = Truth.of(data.validation, heard.shape, excluded=heard)

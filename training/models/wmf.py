@@ -51,6 +51,7 @@ class WMF(Algorithm):
             "artist_weight": 0.0,
             "tail_boost": 1.0,
         },
+        "large": {"dim": 1024},
     }
     search: ClassVar[Mapping[str, Range]] = {
         "unobserved_weight": Range(0.01, 0.5, logarithmic=True),
@@ -65,11 +66,11 @@ class WMF(Algorithm):
 
     dim: int | None = Field(default=None, ge=1)
     """Length of a factor; None is what the data can fill, see `length`. The cost of serving grows with it."""
-    epochs: int = Field(default=8, ge=1)
+    epochs: int = Field(default=6, ge=1)
     """Times that all users and all tracks are solved."""
     solver: Literal["auto", "cg", "cholesky", "batched", "sgd"] = "auto"
     """`auto` takes `cg` on the CPU and `batched` on a GPU; `sgd` is the gradient way, for comparison on small data."""
-    unobserved_weight: float = Field(default=0.12, gt=0)
+    unobserved_weight: float = Field(default=0.16, gt=0)
     """w0, what a cell weighs that nobody heard."""
     alpha: float = Field(default=1.0, gt=0)
     """What a heard cell weighs beyond that, per unit of weight."""
@@ -89,7 +90,7 @@ class WMF(Algorithm):
     """Tracks at the end of an ordered history that weigh more than the others."""
     eps: float = Field(default=1e-8, gt=0)
     """Scale of a score in the `logarithmic` weight."""
-    regularization: float = Field(default=0.0008, gt=0)
+    regularization: float = Field(default=0.0007, gt=0)
     """lambda, before it is scaled by how much is known of a user or a track."""
     frequency_exponent: float = Field(default=1.0, ge=0, le=1)
     """nu: lambda_u = lambda (|S_u| + w0 n_tracks)^nu, and likewise for tracks; 0 is one lambda for all."""
