@@ -1,7 +1,8 @@
 """Prepared data as `python -m training prepare` writes it, loaded for training.
 
 Users and tracks are numbered from the training split alone: a pair of validation or test that names somebody
-else has row `UNKNOWN`, so nothing held out can reach a fitted model.
+else has row `UNKNOWN`, so nothing held out can reach a fitted model. A group with listening of its own is one more
+row of the training split, called by its `group_key`.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ from scipy.sparse import csr_array
 
 from service.core.catalogue import TrackInfo
 from service.core.errors import DataError
-from service.core.ids import UNKNOWN, IdIndex
+from service.core.ids import UNKNOWN, IdIndex, group_key
 
 Split = Literal["train", "validation", "test"]
 PAIR_COLUMNS = ["user_id", "track_id", "score"]
@@ -78,12 +79,12 @@ class PreparedData:
     catalogue: list[TrackInfo]
     """What tracks.parquet knows about each track, in row order."""
     fingerprint: str
-    """sha256 of train.parquet: equal fingerprints mean equal training data."""
+    """Equal fingerprints mean equal training data."""
 
 
 def load(folder: Path) -> PreparedData:
     """Return the prepared data of a folder; a `DataError` says which file is missing or unusable."""
-    train = read_split(folder, "train")
+    train = pd.concat([read_split(folder, "train"), *read_group_split(folder, "train")], ignore_index=True)
     if train.empty:
         raise DataError(f"{folder / 'train.parquet'} holds no pairs, so there is nothing to learn from")
     interactions = interactions_of(train)
@@ -92,14 +93,35 @@ def load(folder: Path) -> PreparedData:
         validation=pairs_of(read_split(folder, "validation"), interactions),
         test=pairs_of(read_split(folder, "test"), interactions),
         catalogue=read_catalogue(folder, interactions.tracks),
-        fingerprint=hashlib.sha256((folder / "train.parquet").read_bytes()).hexdigest(),
+        fingerprint=fingerprint_of(folder),
     )
+
+
+def fingerprint_of(folder: Path) -> str:
+    """Return the sha256 of train.parquet, followed by group_train.parquet where there is one."""
+    digest = hashlib.sha256((folder / "train.parquet").read_bytes())
+    if (groups := folder / "group_train.parquet").is_file():
+        digest.update(groups.read_bytes())
+    return digest.hexdigest()
 
 
 def read_split(folder: Path, split: Split) -> pd.DataFrame:
     """Return user_id, track_id, score and, if it is there, position of one split, every row of it."""
-    path = folder / f"{split}.parquet"
+    return _read_pairs(folder / f"{split}.parquet", "user_id")
+
+
+def read_group_split(folder: Path, split: Split) -> list[pd.DataFrame]:
+    """Return what groups heard together, their `group_key` as user_id; nothing where the data has no such events."""
+    path = folder / f"group_{split}.parquet"
+    if not path.is_file():
+        return []
+    pairs = _read_pairs(path, "group_id")
+    return [] if pairs.empty else [pairs.assign(user_id=pairs["user_id"].map(group_key))]
+
+
+def _read_pairs(path: Path, who: str) -> pd.DataFrame:
     table = read_table(path)
+    table = table.rename_columns(["user_id" if name == who else name for name in table.column_names])
     missing = sorted(set(PAIR_COLUMNS) - set(table.column_names))
     if missing:
         raise DataError(f"{path} has no column {', '.join(missing)}; prepare the data again")

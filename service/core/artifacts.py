@@ -61,7 +61,7 @@ class DataFingerprint(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     sha256: str
-    """Of train.parquet."""
+    """Of train.parquet, followed by group_train.parquet where there is one."""
     users: int
     tracks: int
     pairs: int

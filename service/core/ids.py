@@ -11,6 +11,17 @@ UNKNOWN = -1
 """The row of an id that is not in the index."""
 
 
+_GROUP = "group\t"
+
+
+def group_key(group_id: str) -> str:
+    """Return the id of the row that a group has for its own listening, beside the rows of its members.
+
+    No user has such an id: prepared ids hold no control character, and the tab is one.
+    """
+    return _GROUP + group_id
+
+
 class IdIndex:
     """A frozen two-way map: row r of every matrix belongs to `ids[r]`."""
 

@@ -20,6 +20,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--artists", type=Path, nargs="+", default=[], metavar="PATH", help="names of the artists")
     parser.add_argument("--users", type=Path, nargs="+", default=[], metavar="PATH", help="names of the users")
     parser.add_argument(
+        "--groups", type=Path, metavar="FILE", help='who is in which group: JSON lines {"group_id", "user_ids"}'
+    )
+    parser.add_argument(
+        "--group-events",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="what groups heard together: like --events, with group_id or the group's id in the place of the user's",
+    )
+    parser.add_argument(
         "--columns",
         type=_role_and_column,
         nargs="+",

@@ -1,6 +1,5 @@
 """What models are judged by: one split that they have not learned from, and what was known before it."""
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +13,7 @@ from scipy.sparse import csr_array
 
 from service.core.errors import DataError
 from service.core.ids import IdIndex
-from training.data import Pairs, Split, read_split
+from training.data import Pairs, Split, fingerprint_of, read_split
 from training.metrics import RELEVANT, Truth
 
 Protocol = Literal["new", "all", "discovery"]
@@ -70,7 +69,7 @@ class HeldOut:
             pairs=splits[split],
             train=splits["train"],
             earlier=pd.concat([splits[name] for name in EARLIER[split]], ignore_index=True),
-            fingerprint=hashlib.sha256((folder / "train.parquet").read_bytes()).hexdigest(),
+            fingerprint=fingerprint_of(folder),
         )
 
     @cached_property

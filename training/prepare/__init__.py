@@ -6,10 +6,13 @@ that fails leaves what was there before untouched.
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Final, Literal
 
 import duckdb
 from pydantic import BaseModel, ConfigDict
@@ -18,17 +21,27 @@ from service.core.errors import ConfigurationError, DataError
 from training.prepare.catalogue import ARTISTS, TRACKS, USERS, read_tracks, read_users
 from training.prepare.cleaning import Counts, clean, count
 from training.prepare.folder import PREPARED, publish, staging
+from training.prepare.groups import write_groups
 from training.prepare.report import Report, count_pairs, density
 from training.prepare.splits import NAMES, Split, make_pairs
 from training.prepare.staging import columns_of, stage
 from training.sources import Source, find_sources
-from training.sources.columns import EVENTS, Vocabulary
+from training.sources.columns import EVENTS, GROUP_EVENTS, Vocabulary
 from training.sources.rejected import find_rejected, make_tables, write
 from training.sources.sql import text
 
 __all__ = ["PrepareSettings", "Report", "prepare"]
 
-FILES = {f"{name}.parquet" for name in (*NAMES, "tracks", "users")} | {"report.json", "report.txt", "rejected.jsonl"}
+Listener = Literal["user", "group"]
+
+PREFIX: Final[dict[Listener, str]] = {"user": "", "group": "group_"}
+"""What the files of pairs begin with."""
+
+FILES = {
+    *(f"{prefix}{name}.parquet" for prefix in ("", "group_") for name in NAMES),
+    *(f"{name}.parquet" for name in ("tracks", "users", "groups")),
+    *("report.json", "report.txt", "rejected.jsonl", "group_rejected.jsonl"),
+}
 """What a prepared folder may hold; one with anything else in it is never replaced."""
 
 
@@ -43,6 +56,10 @@ class PrepareSettings(BaseModel):
     """The catalogue; where it is given, events of tracks that it does not have are dropped."""
     artists: tuple[Path, ...] = ()
     users: tuple[Path, ...] = ()
+    groups: Path | None = None
+    """JSON lines {"group_id", "user_ids"}: who is in which group."""
+    group_events: tuple[Path, ...] = ()
+    """What groups listened to together: a column of the group's id stands where else that of the user does."""
     columns: dict[str, str] = {}
     """Role to column name, where the names of the events' columns do not say it."""
     split: Split | None = None
@@ -71,13 +88,37 @@ def prepare(settings: PrepareSettings, out: Path) -> Report:
     with staging(out) as folder:
         prepared, work = folder / PREPARED, folder / "work"
         prepared.mkdir()
-        work.mkdir()
-        with _database(settings, work) as connection:
-            report = _prepare(connection, settings, prepared, work)
+        n_groups = None if settings.groups is None else write_groups(settings.groups, prepared / "groups.parquet")
+        of_groups = _prepare(of_group_events(settings), "group", prepared, work) if settings.group_events else None
+        report = replace(_prepare(settings, "user", prepared, work), groups=n_groups, group_events=of_groups)
         (prepared / "report.json").write_text(report.to_json(), encoding="utf-8")
         (prepared / "report.txt").write_text(report.to_text(), encoding="utf-8")
         publish(folder, out)
     return report
+
+
+def of_group_events(settings: PrepareSettings) -> PrepareSettings:
+    """Return the settings that read the events of groups as others read those of users."""
+    split = None if settings.split == "given" else settings.split
+    return settings.model_copy(
+        update={
+            "events": settings.group_events,
+            "users": (),
+            "validation": (),
+            "test": (),
+            "columns": {},
+            "split": split,
+        }
+    )
+
+
+def _prepare(settings: PrepareSettings, who: Listener, prepared: Path, work: Path) -> Report:
+    work.mkdir()
+    try:
+        with _database(settings, work) as connection:
+            return _prepare_events(connection, settings, who, prepared, work)
+    finally:
+        shutil.rmtree(work)
 
 
 def _check(settings: PrepareSettings, out: Path) -> None:
@@ -124,16 +165,19 @@ def _database(settings: PrepareSettings, work: Path) -> Iterator[duckdb.DuckDBPy
         connection.close()
 
 
-def _prepare(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings, out: Path, work: Path) -> Report:
+def _prepare_events(
+    connection: duckdb.DuckDBPyConnection, settings: PrepareSettings, who: Listener, out: Path, work: Path
+) -> Report:
     def find(paths: Sequence[Path], vocabulary: Vocabulary) -> list[Source]:
         told = settings.columns if vocabulary is EVENTS else {}
         return find_sources(connection, paths, vocabulary, told, work)
 
-    logs = [find(paths, EVENTS) for paths in (settings.events, settings.validation, settings.test)]
+    vocabulary = EVENTS if who == "user" else GROUP_EVENTS
+    logs = [find(paths, vocabulary) for paths in (settings.events, settings.validation, settings.test)]
     tracks, artists, users = find(settings.tracks, TRACKS), find(settings.artists, ARTISTS), find(settings.users, USERS)
     columns = columns_of(logs)
     make_tables(connection)
-    with (out / "rejected.jsonl").open("w", encoding="utf-8") as rejected:
+    with (out / f"{PREFIX[who]}rejected.jsonl").open("w", encoding="utf-8") as rejected:
         counts = stage(connection, logs, columns, rejected)
         n_of_events = count(connection, "FROM refused") + count(connection, "FROM unreadable")
         if settings.tracks:
@@ -141,7 +185,8 @@ def _prepare(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings, o
         if settings.users:
             read_users(connection, users)
         catalogue_rejected = count(connection, "FROM refused") + count(connection, "FROM unreadable") - n_of_events
-        write(find_rejected(connection, [*chain(*logs), *tracks, *artists, *users]), rejected)
+        named = chain(*logs, *(() if who == "group" else (tracks, artists, users)))  # the catalogue only once
+        write(find_rejected(connection, named), rejected)
     clean(connection, counts, columns, keep_duplicates=settings.keep_duplicates)
     if counts.kept == 0:
         raise DataError(f"no event is left of {counts.read} read: {_reasons(counts)}")
@@ -151,7 +196,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings, o
     )
     make_pairs(connection, split, settings.holdout, settings.seed)
     connection.execute("DROP TABLE kept")
-    _write(connection, settings, out)
+    _write(connection, settings, who, out)
     return _report(connection, settings, split, counts, events_by_type, catalogue_rejected, out)
 
 
@@ -164,14 +209,17 @@ def _split(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings) -> 
     return settings.split or ("user-time" if has_time else "random")
 
 
-def _write(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings, out: Path) -> None:
+def _write(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings, who: Listener, out: Path) -> None:
     for split, name in enumerate(NAMES):
         rows = f"""
-            SELECT user_id, track_id, (plays::BIGINT + likes)::FLOAT AS score, plays, skips, likes, last_time, position
+            SELECT user_id AS {who}_id, track_id, (plays::BIGINT + likes)::FLOAT AS score, plays, skips, likes,
+                last_time, position
             FROM pairs JOIN users ON users.code = pairs.user JOIN tracks ON tracks.code = pairs.track
             WHERE split = {split} ORDER BY pairs.user, pairs.track"""
-        _copy(connection, rows, out / f"{name}.parquet")
-    _copy(connection, _catalogue(settings), out / "tracks.parquet")
+        _copy(connection, rows, out / f"{PREFIX[who]}{name}.parquet")
+    if who == "group":
+        return
+    _copy(connection, _catalogue(settings, out), out / "tracks.parquet")
     if settings.users:
         _copy(connection, "FROM people ORDER BY user_id", out / "users.parquet")
 
@@ -180,14 +228,17 @@ def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None
     connection.execute(f"COPY ({query}) TO {text(str(path))} (FORMAT parquet)")
 
 
-def _catalogue(settings: PrepareSettings) -> str:
-    """Return the given catalogue, else the tracks of the events that were kept."""
+def _catalogue(settings: PrepareSettings, out: Path) -> str:
+    """Return the given catalogue, else the tracks of the events that were kept, those of groups included."""
     if settings.tracks:
         return "SELECT * EXCLUDE (code) FROM tracks ORDER BY code"
+    kept = "SELECT track_id FROM tracks SEMI JOIN pairs ON tracks.code = pairs.track"
+    for path in sorted(out.glob("group_*.parquet")):
+        kept += f" UNION SELECT track_id FROM read_parquet({text(str(path))})"
     return (
         "SELECT track_id, NULL::VARCHAR AS title, NULL::VARCHAR AS artist_id, NULL::VARCHAR AS artist, "
         "NULL::VARCHAR AS album_id, NULL::INTEGER AS duration_ms, NULL::BOOLEAN AS explicit, "
-        "NULL::VARCHAR AS release_date FROM tracks SEMI JOIN pairs ON tracks.code = pairs.track ORDER BY code"
+        f"NULL::VARCHAR AS release_date FROM ({kept}) ORDER BY track_id"
     )
 
 
@@ -206,6 +257,10 @@ def _report(
     out: Path,
 ) -> Report:
     found = count_pairs(connection)
+    catalogue = out / "tracks.parquet"
+    n_catalogue = (
+        count(connection, f"FROM read_parquet({text(str(catalogue))})") if catalogue.exists() else found.tracks
+    )
     parameters = settings.model_dump(mode="json") | {"split": split}
     return Report(
         rows_read=counts.read,
@@ -219,7 +274,7 @@ def _report(
         tracks=found.tracks,
         pairs=found.pairs,
         density=density(found.pairs, found.users, found.tracks),
-        catalogue_tracks=count(connection, f"FROM read_parquet({text(str(out / 'tracks.parquet'))})"),
+        catalogue_tracks=n_catalogue,
         events_by_type=events_by_type,
         last_time=found.last_time,
         splits=found.splits,

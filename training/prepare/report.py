@@ -61,6 +61,10 @@ class Report:
     parameters: Mapping[str, object]
     sha256: Mapping[str, str]
     """Of each Parquet file and of rejected.jsonl."""
+    groups: int | None = None
+    """In groups.parquet; null where no groups were given."""
+    group_events: "Report | None" = None
+    """What became of the events of groups, with groups for users."""
 
     @property
     def share_new(self) -> float | None:
@@ -76,7 +80,12 @@ class Report:
         screen = io.StringIO()
         console = Console(file=screen, width=100)
         console.print(_rows_table(self), _data_table(self), _splits_table(self))
-        return "\n".join(line.rstrip() for line in screen.getvalue().splitlines()) + "\n"
+        if self.groups is not None:
+            console.print(f"{self.groups:,} groups and their members")
+        of_users = "\n".join(line.rstrip() for line in screen.getvalue().splitlines()) + "\n"
+        if self.group_events is None:
+            return of_users
+        return f"{of_users}\nEvents of groups, where groups stand for users\n\n{self.group_events.to_text()}"
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,11 @@ EVENTS = Vocabulary(
     required=("user", "track"),
 )
 
+GROUP_EVENTS = Vocabulary(
+    {**EVENTS.names, "user": ("group_id", "groupid", "group", *EVENTS.names["user"])}, EVENTS.required
+)
+"""Events of groups: a group stands where else a user does."""
+
 HEADERLESS = {3: {"user": 0, "track": 1, "count": 2}, 4: {"user": 0, "track": 2, "count": 3}}
 """Tab-separated files without header, by number of columns: `user artist count`, and Last.fm-360k's
 `user mbid artist count`. The last column must be a whole number."""
