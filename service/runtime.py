@@ -5,7 +5,6 @@ import gc
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import torch
@@ -18,7 +17,7 @@ from service.core.recommenders import KINDS
 from service.core.strategies import STRATEGIES
 from service.experiments.assignment import variant_of
 from service.experiments.config import Experiment, Variant, load_experiments
-from service.experiments.exposure import AssignedBy, ExposureLog
+from service.experiments.exposure import AssignedBy, ExposureLog, check_target
 from service.loading import ServedModel, load, scoring_thread
 from service.settings import Settings
 from service.telemetry import Metrics
@@ -179,9 +178,7 @@ class Runtime:
                 _check(variant.strategy, sorted(STRATEGIES), place, "strategies")
         self._similar_models = self._find_similar_models()
         """By preference; the first that has not failed answers."""
-        folder = Path(settings.exposures).parent
-        if not folder.is_dir():
-            raise ConfigurationError(f"SERVICE_EXPOSURES: there is no folder {str(folder)!r}")
+        check_target(settings.exposures)
 
     def _find_similar_models(self) -> tuple[str, ...]:
         """Return who can answer similar tracks, best first.

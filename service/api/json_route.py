@@ -11,6 +11,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
+from starlette.types import Receive, Scope, Send
 
 from service.api.dependencies import runtime_of
 from service.core.errors import BodyTooLargeError, ClientGoneError, MediaTypeError, RequestError
@@ -18,6 +19,14 @@ from service.core.errors import BodyTooLargeError, ClientGoneError, MediaTypeErr
 
 class JsonRoute(APIRoute):
     """Calls `endpoint(body, request)` with the body as the type that the endpoint declares."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; the exit stacks that FastAPI keeps for dependencies are a fifth of its cost, and unused."""
+        if scope["method"] != "POST":
+            await super().handle(scope, receive, send)
+            return
+        response = await self._answer(Request(scope, receive, send))
+        await response(scope, receive, send)
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]  # narrower there
         """Return what answers a request."""
@@ -33,6 +42,7 @@ class JsonRoute(APIRoute):
             response: Response = await endpoint(body, request)
             return response
 
+        self._answer = handle
         return handle
 
 

@@ -14,6 +14,12 @@ from service.core.calibration import EXACT, Calibration
 from service.core.ranking import top_k
 from service.core.recommender import Recommender, RoughScorer
 
+_SCORED_AT_ONCE: Final = 1 << 21
+"""Rough scores held at a time, in one product of many rows."""
+
+_CACHED: Final = 1 << 17
+"""Rough votes worked on at a time: they stay in the second-level cache of a core from pass to pass."""
+
 NONE: Final = -1
 """Stands where a strategy has no track left to name."""
 
@@ -62,19 +68,34 @@ class Ballots:
         by_member = torch.from_numpy(factors.astype(np.float32)).to(self.vectors.device)
         if self._all_are_counted or not (self.by_relevance and isinstance(self.model, RoughScorer)):
             return torch.bmm(by_member[:, None, :], self.votes.pow(power))[:, 0], np.zeros(factors.shape)
-        scale, low = (
-            torch.from_numpy(each).to(self.vectors.device)[:, None] for each in (self.scores.scale, self.scores.low)
-        )
-        scores, error, relative_error = self.model.score_roughly(self.vectors.flatten(0, 1) * scale)
-        floors = (low * scale).view(self.groups, self.members, 1)
-        sums = scores.new_empty(self.groups, scores.shape[1], dtype=torch.float32)
-        votes = sums.new_empty(self.members, scores.shape[1])  # of one group at a time: they stay in the cache
-        for group, of_group in enumerate(scores.view(self.groups, self.members, -1)):
-            torch.sub(of_group, floors[group], out=votes).clamp_(min=0).pow_(power)
-            torch.mv(votes.T, by_member[group], out=sums[group])
+        vectors, floors = self._in_relevance()
+        width = len(self.model.tracks)
+        sums = by_member.new_empty(self.groups, width)
+        at_once = max(1, _SCORED_AT_ONCE // (self.members * width))
+        cached = max(1, _CACHED // (self.members * width)) if sums.device.type == "cpu" else at_once
+        errors, relative_error = [], 0.0
+        for first in range(0, self.groups, at_once):
+            rough = self.model.score_roughly(vectors[first : first + at_once].flatten(0, 1))
+            errors.append(rough.error)
+            relative_error = rough.relative_error
+            scores = rough.scores.view(-1, self.members, width)
+            for begin in range(0, len(scores), cached):
+                part = slice(first + begin, min(first + begin + cached, first + len(scores)))
+                votes = torch.sub(scores[begin : begin + cached], floors[part]).clamp_(min=0).pow_(power)
+                torch.bmm(by_member[part, None, :], votes, out=sums[part, None, :])
         largest = np.maximum(np.abs(self.scores.high), np.abs(self.scores.low)) * self.scores.scale
-        off = error.numpy(force=True) + relative_error * largest
+        off = torch.cat(errors).numpy(force=True) + relative_error * largest
         return sums, off.reshape(factors.shape).astype(np.float64)
+
+    def _in_relevance(self) -> tuple[Tensor, Tensor]:
+        """Return vectors (groups, members, dim) and floors (groups, members, 1): relevance is the score less the floor.
+
+        That is before it is cut off at 0 and 1.
+        """
+        shape = (self.groups, self.members, 1)
+        scale = torch.from_numpy(self.scores.scale).to(self.vectors.device).view(shape)
+        low = torch.from_numpy(self.scores.low).to(self.vectors.device).view(shape)
+        return self.vectors * scale, low * scale
 
     def votes_of(self, rows: Tensor, groups: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Return the votes (groups, members, k) for the tracks of each group (groups, k), anything for `NONE`.

@@ -105,7 +105,7 @@ class Calibration:
     def of_relevance(self) -> "Calibration":
         """Return this calibration in units of relevance."""
         relevance = (self.scores - self.low[:, None]) * self.scale[:, None]
-        return Calibration(self.ranks, np.clip(relevance, 0, 1, out=relevance))
+        return Calibration(self.ranks, relevance.clip(0, 1, out=relevance))
 
     def best(self, k: int) -> NDArray[np.float32]:
         """Return each row's k best scores, (users, min(k, tracks)); k is at most `EXACT`."""
@@ -124,8 +124,8 @@ class Calibration:
         below = np.minimum(above + 1, last)
         high, low = np.take_along_axis(self.scores, above, axis=1), np.take_along_axis(self.scores, below, axis=1)
         gap = high - low
-        step = np.clip(np.divide(scores - low, gap, out=np.ones_like(gap), where=gap > 0), 0, 1)
+        step = np.divide(scores - low, gap, out=np.ones_like(gap), where=gap > 0).clip(0, 1)
         rank = self.ranks[below] + (self.ranks[above] - self.ranks[below]) * step
         tracks = float(self.ranks[-1])
         share: NDArray[np.float32] = ((tracks - rank) / max(1.0, tracks - 1)).astype(np.float32)
-        return np.clip(share, 0, 1, out=share)
+        return share.clip(0, 1, out=share)

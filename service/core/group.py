@@ -12,8 +12,8 @@ from torch import Tensor
 
 from service.core.ballots import NONE, Ballots
 from service.core.calibration import Calibration
-from service.core.recommender import Recommender
-from service.core.strategies import LINEAR, ON_SCORES, STRATEGIES
+from service.core.recommender import Recommender, RoughScorer
+from service.core.strategies import LINEAR, ON_SCORES, SPARING, STRATEGIES
 
 _VOTES_AT_ONCE: Final = 1_000_000
 """Scores held at a time, 4 MB: a chunk stays in the cache of a server core and memory stays bounded."""
@@ -75,16 +75,17 @@ class GroupRanking:
 def rank_groups(model: Recommender, queries: Sequence[GroupQuery]) -> list[GroupRanking]:
     """Return one ranking a query, in order.
 
-    Queries that share a strategy and a number of members with a taste are scored in one product. Lists are
-    shorter than k only where fewer tracks are allowed.
+    Queries that are alike in strategy, in the number of members with a taste and in what they need to know are scored
+    in one product. Lists are shorter than k only where fewer tracks are allowed.
     """
     buckets: defaultdict[tuple[str, bool, int], list[int]] = defaultdict(list)
+    rough = isinstance(model, RoughScorer)
     voters = [tuple(i for i, member in enumerate(query.members) if member.has_taste) for query in queries]
     for position, query in enumerate(queries):
-        buckets[query.strategy, _is_merged(query), len(voters[position])].append(position)
+        buckets[query.strategy, _needs_all_votes(query, rough), len(voters[position])].append(position)
     rankings: dict[int, GroupRanking] = {}
-    for (strategy, merged, size), positions in buckets.items():
-        rows = 1 if merged else max(size, 1)
+    for (strategy, all_votes, size), positions in buckets.items():
+        rows = max(size, 1) if all_votes else 1
         at_once = max(1, _VOTES_AT_ONCE // (rows * len(model.tracks)))
         for start in range(0, len(positions), at_once):
             chunk = positions[start : start + at_once]
@@ -97,9 +98,13 @@ def rank_groups(model: Recommender, queries: Sequence[GroupQuery]) -> list[Group
     return [rankings[position] for position in range(len(queries))]
 
 
-def _is_merged(query: GroupQuery) -> bool:
-    """Return whether one vector can stand for the whole group."""
-    return query.strategy in LINEAR and not query.discovery
+def _needs_all_votes(query: GroupQuery, rough: bool) -> bool:
+    """Return whether the strategy will ask for what every member thinks of every track; `rough` if it need not."""
+    if query.discovery:
+        return True
+    if query.strategy in SPARING:
+        return not rough or bool(query.excluded) or query.only_new
+    return query.strategy not in LINEAR
 
 
 _Table = tuple[GroupQuery, tuple[int, ...]]
@@ -125,8 +130,8 @@ def _rank_tables(model: Recommender, strategy: str, tables: Sequence[_Table]) ->
         heard=_heard(model, tables, vectors.device),
     )
     k = min(max(query.k for query, _ in tables), len(model.tracks))
-    rank = _rank_merged if _is_merged(tables[0][0]) else STRATEGIES[strategy]
-    ranked = rank(ballots, k)
+    merged = strategy in LINEAR and not tables[0][0].discovery
+    ranked = _rank_merged(ballots, k) if merged else STRATEGIES[strategy](ballots, k)
     opinions = ballots.votes_of(ranked)
     kept_out = _kept_out(tables, excluded)
     lengths = [query.k for query, _ in tables]
@@ -246,6 +251,8 @@ def _heard(model: Recommender, tables: Sequence[_Table], device: torch.device) -
 def _played(tables: Sequence[_Table], device: torch.device) -> Tensor:
     """Return the rows that each group has heard in this session, (groups, most), padded with `NONE`."""
     most = max(len(query.already_played) for query, _ in tables)
+    if not most:
+        return torch.empty(len(tables), 0, dtype=torch.long, device=device)
     rows = [[*query.already_played, *[NONE] * (most - len(query.already_played))] for query, _ in tables]
     return torch.tensor(rows, dtype=torch.long, device=device).view(len(tables), most)
 

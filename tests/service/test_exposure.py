@@ -52,6 +52,27 @@ def test_lines_of_several_logs_on_one_file_stay_whole(tmp_path: Path) -> None:
     assert len([json.loads(line) for line in lines]) == 1200
 
 
+def test_lines_of_several_logs_on_one_pipe_stay_whole() -> None:
+    reader, writer = os.pipe()
+
+    def write() -> None:
+        log = ExposureLog(f"/dev/fd/{writer}", on_lost=pytest.fail)
+        for number in range(300):
+            log.add(exposure(number))
+        log.close()
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    with open(reader, "rb") as pipe:
+        lines = [pipe.readline() for _ in range(1200)]
+    for thread in threads:
+        thread.join()
+    os.close(writer)
+
+    assert sorted(json.loads(line)["seed"] for line in lines) == sorted([*range(300)] * 4)
+
+
 def test_what_a_full_disk_loses_is_counted(tmp_path: Path) -> None:
     lost: list[int] = []
     log = ExposureLog("/dev/full", on_lost=lost.append)

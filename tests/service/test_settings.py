@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,29 @@ def test_an_unknown_option_is_wrong_usage(capsys: pytest.CaptureFixture[str]) ->
     assert "--colour" in capsys.readouterr().err
 
 
-def test_a_missing_folder_for_exposures_is_said_at_start(settings: Settings, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="SERVICE_EXPOSURES"):
-        create_app(settings.model_copy(update={"exposures": str(tmp_path / "nowhere" / "log")}))
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("nowhere/log", "there is no folder '.*nowhere'"),
+        ("folder", "'.*folder' is a folder, not a file"),
+        ("locked", "'.*locked' cannot be written"),
+        ("locked-folder/log", "'.*locked-folder/log' cannot be written"),
+    ],
+)
+def test_exposures_that_cannot_be_written_are_refused_at_start(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, message: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "locked").touch(0o444)
+    (tmp_path / "locked-folder").mkdir(0o555)
+    may = os.access  # root may write anywhere
+    monkeypatch.setattr(os, "access", lambda path, mode: may(path, mode) and os.stat(path).st_mode & 0o200 != 0)
+
+    with pytest.raises(ConfigurationError, match=f"SERVICE_EXPOSURES: {message}"):
+        create_app(settings.model_copy(update={"exposures": str(tmp_path / target)}))
+
+
+def test_checking_exposures_makes_no_file(settings: Settings) -> None:
+    create_app(settings)
+
+    assert not Path(settings.exposures).exists()

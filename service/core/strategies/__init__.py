@@ -45,3 +45,6 @@ LINEAR: Final = frozenset({"average"})
 
 ON_SCORES: Final = frozenset({"shared_first"})
 """Strategies that vote with the model's own scores; all others with relevance 0..1."""
+
+SPARING: Final = frozenset({"fair_share"})
+"""Strategies that look closely at few tracks: rough scores tell which."""
