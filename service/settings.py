@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     """Answers group requests when the model that should cannot; the answer then says `degraded`."""
     similar_model: str = "auto"
     """Answers similar tracks; auto takes the first that is there of `SIMILAR_MODELS` in service/runtime.py."""
+    group_weight: float = Field(default=1.0, gt=0, le=100, allow_inf_nan=False)
+    """How much the history of a known `group_id` counts, over the weights of all its members with a taste together."""
     experiments: Path | None = None
     """TOML file of A/B experiments; none without it."""
     exposures: str = "-"

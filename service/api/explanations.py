@@ -30,6 +30,7 @@ def add_explanation(
     lengths = [durations[row] for row in ranking.rows]
     known = [length for length in lengths if length is not None]
     answer["group"] = {
+        **answer.get("group", {}),
         "taste_match": None if match is None else round(match, DECIMALS),
         "brings_together": None if best is None else ids[best],
         "total_duration_ms": sum(known) if len(known) == len(lengths) else None,

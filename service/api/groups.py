@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from service.api.schemas import GroupRequest, MemberAnswer, PlaylistWarning, Status
 from service.core.group import GroupQuery, GroupRanking, Member
+from service.core.group_history import voter_of, without_own_voter
 from service.core.ids import IdIndex
 from service.core.recommender import Recommender
 
@@ -65,15 +66,20 @@ def _merged(first: Listener, again: Listener) -> Listener:
 class Translation:
     """A request in the rows of one model, and what of it the model does not know."""
 
-    def __init__(self, body: GroupRequest, party: Party, model: Recommender, strategy: str, seed: int) -> None:
+    def __init__(
+        self, body: GroupRequest, party: Party, model: Recommender, strategy: str, seed: int, group_weight: float
+    ) -> None:
         self._party = party
         self.warnings: list[PlaylistWarning] = []
         self._excluded: set[int] = set()
         self._exclude(body.filters.exclude_track_ids, model.tracks, "/filters/exclude_track_ids")
         played = self._rows(body.already_played, model.tracks, "/already_played")
         members = tuple(self._member(place, model) for place in range(len(party.listeners)))
+        own = None if body.group_id is None else voter_of(model, body.group_id, members, group_weight)
+        self.knows_group = own is not None
+        """Whether the last member of the query is the group itself, by what it has heard together."""
         self.query = GroupQuery(
-            members=members,
+            members=members if own is None else (*members, own),
             k=body.length,
             strategy=strategy,
             seed=seed,
@@ -85,6 +91,10 @@ class Translation:
     def warn(self, code: str, detail: str) -> None:
         """Tell the caller of something."""
         self.warnings.append({"code": code, "detail": detail})
+
+    def of_members(self, ranking: GroupRanking) -> tuple[GroupQuery, GroupRanking]:
+        """Return query and ranking as far as they concern the members of the request."""
+        return without_own_voter(self.query, ranking) if self.knows_group else (self.query, ranking)
 
     def members(self) -> list[MemberAnswer]:
         """Return what became of each member of the request."""

@@ -58,8 +58,11 @@ async def recommend_group(body: GroupRequest, request: Request) -> Response:
     unit = _unit(runtime, body, party, seed)
     ranked = await _rank(runtime, request, body, party, runtime.plan(body.model, body.strategy, unit), seed)
     answer = _answer(ranked, seed)
+    if body.group_id is not None:
+        answer["group"] = {"status": "known" if ranked.translation.knows_group else "unknown"}
     if ranked.explanation is not None:
-        add_explanation(answer, ranked.explanation, ranked.scored.answer, party, ranked.plan.model)
+        _, ranking = ranked.translation.of_members(ranked.scored.answer)
+        add_explanation(answer, ranked.explanation, ranking, party, ranked.plan.model)
     _expose(runtime, ranked.plan, unit, answer)
     headers = answer_headers(ranked.plan.model, ranked.scored.queue_seconds, ranked.scored.score_seconds)
     if ranked.plan.assignment.variant is not None:
@@ -79,13 +82,14 @@ class _Ranked(NamedTuple):
 
 async def _rank(runtime: Runtime, request: Request, body: GroupRequest, party: Party, plan: Plan, seed: int) -> _Ranked:
     """Have a group ranked, by the fallback if the planned model fails and the request did not insist on it."""
-    translation = Translation(body, party, plan.model.recommender, plan.strategy, seed)
+    weight = runtime.settings.group_weight
+    translation = Translation(body, party, plan.model.recommender, plan.strategy, seed, weight)
     has_gone = gone(request.receive)
     try:
         scored = await plan.model.groups.submit(translation.query, has_gone)
         if not body.explain:
             return _Ranked(plan, translation, scored, None)
-        explained = await plan.model.explanations.submit((translation.query, scored.answer), has_gone)
+        explained = await plan.model.explanations.submit(translation.of_members(scored.answer), has_gone)
         return _Ranked(plan, translation, scored, explained.answer)
     except ScoringError:
         name = plan.model.manifest.name

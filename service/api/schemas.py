@@ -103,7 +103,7 @@ class GroupRequest(_Request):
     members: tuple[MemberRequest, ...] = Field(default=(), max_length=_MEMBERS_AT_MOST, fail_fast=True)
     """The members, in full; instead of `user_ids`."""
     group_id: Id | None = None
-    """Keeps a group in its variant of an experiment whoever comes and goes."""
+    """Keeps a group in its variant of an experiment whoever comes and goes; what it heard together before counts."""
     limit: Whole = Field(default=30, ge=1, le=200)
     n: Whole = Field(default=30, ge=1, le=200)
     """Another name for `limit`."""
@@ -212,8 +212,10 @@ class FairnessAnswer(TypedDict):
 
 
 class TogetherAnswer(TypedDict):
-    """What is to be said of the group and the list as wholes."""
+    """What is to be said of the group and the list as wholes; with `explain`, all but the status."""
 
+    status: NotRequired[Literal["known", "unknown"]]
+    """Whether the model knows what this `group_id` has heard together, which then votes beside the members."""
     taste_match: NotRequired[float | None]
     """How much of a member's favourites another's favourites are worth to them, mean over all pairs, 0..1."""
     brings_together: NotRequired[str | None]
@@ -245,7 +247,7 @@ class GroupAnswer(TypedDict):
     tracks: list[PlaylistTrack]
     members: list[MemberAnswer]
     fairness: NotRequired[FairnessAnswer | None]
-    """With `explain`, like `group`."""
+    """With `explain`."""
     group: NotRequired[TogetherAnswer]
     pool: Pool
     model: ModelRef

@@ -1,0 +1,23 @@
+"""Groups that have listened together before: their own row of a model votes beside those of their members."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from service.core.group import GroupQuery, GroupRanking, Member
+from service.core.ids import group_key
+from service.core.recommender import Recommender
+
+
+def voter_of(model: Recommender, group_id: str, members: Sequence[Member], weight: float) -> Member | None:
+    """Return a group's own row as a voter, `weight` times as heavy as all members with a taste; None where unknown."""
+    row = model.users.row(group_key(group_id))
+    if row is None:
+        return None
+    with_taste = sum(member.weight for member in members if member.has_taste)
+    return Member(user_row=row, weight=weight * with_taste if with_taste else weight)
+
+
+def without_own_voter(query: GroupQuery, ranking: GroupRanking) -> tuple[GroupQuery, GroupRanking]:
+    """Return what was asked and answered of the members alone, where the group itself voted last."""
+    alone = replace(query, members=query.members[:-1])
+    return alone, replace(ranking, voters=ranking.voters[:-1], member_scores=ranking.member_scores[:-1])
