@@ -204,14 +204,14 @@ def score_cost(users: torch.Tensor, by_dim: torch.Tensor) -> float:
 
 
 def quality(source: Path | None) -> list[Row]:
-    """Judge both presets, and `default` at other dims, on the hold-out of playlists-2018."""
+    """Judge the presets, and `default` at other dims, on the hold-out of playlists-2018."""
     if source is None:
         print("quality: TUTTI_DATA is not set, left out", file=sys.stderr)
         return []
     torch.set_num_threads(1)
     data = prepared_holdout(source)
     models = {"original": WMF.preset("original"), "default": WMF()}
-    models |= {f"default, dim {dim}": WMF(dim=dim) for dim in (32, 64, 128, 256, 512)}
+    models |= {f"default, dim {dim}": WMF(dim=dim) for dim in (32, 64, 128, 256)} | {"large": WMF.preset("large")}
     rows: list[Row] = []
     for name, model in models.items():
         dim = model.length(*data.interactions.matrix.shape)

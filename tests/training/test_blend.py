@@ -1,13 +1,17 @@
 """Blending a model that tells odd listeners from even ones with one that draws lots."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 
 from service.core.artifacts import ArtifactStore
+from service.core.catalogue import TrackInfo
 from service.core.errors import ConfigurationError, TrainingError
+from service.core.ids import IdIndex
 from tests.training.worlds import checkerboard, prepared
 from training.data import PreparedData
 from training.models import ALGORITHMS
@@ -77,6 +81,26 @@ def test_models_of_other_data_are_refused(store: ArtifactStore, board: PreparedD
 
     with pytest.raises(TrainingError, match=r"lots .* was trained on other data .*; train lots on these data first"):
         blended(store, others, "lots", "item_knn")
+
+
+def test_models_of_more_tracks_than_were_played_are_refused(store: ArtifactStore, board: PreparedData) -> None:
+    interactions = board.interactions
+    wider = replace(
+        interactions,
+        tracks=IdIndex([*interactions.tracks, "unheard"]),
+        matrix=csr_array((interactions.matrix.data, interactions.matrix.indices, interactions.matrix.indptr), (20, 21)),
+    )
+    whole = replace(board, interactions=wider, catalogue=[*board.catalogue, TrackInfo()])
+    add(
+        store,
+        "wide",
+        "item_knn",
+        ALGORITHMS["item_knn"].preset().fit(whole, seed=0, device="cpu", progress=silent),
+        whole,
+    )
+
+    with pytest.raises(TrainingError, match="wide knows 21 tracks, training 20"):
+        blended(store, board, "wide", "item_knn")
 
 
 def test_play_counts_cannot_be_blended(store: ArtifactStore, board: PreparedData) -> None:

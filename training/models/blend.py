@@ -148,6 +148,8 @@ def published_part(store: ArtifactStore, name: str, data: PreparedData) -> Part:
         )
     if manifest.kind not in served_as.PARTS:
         raise TrainingError(f"{name} is of kind {manifest.kind!r}, and a blend takes {sorted(served_as.PARTS)}")
+    if artifact.tracks != data.interactions.tracks:
+        raise TrainingError(f"{name} knows {len(artifact.tracks)} tracks, training {len(data.interactions.tracks)}")
     common = {*history_module.ARRAYS, *calibration_module.ARRAYS}
     about = BlendPart(
         name=name,
