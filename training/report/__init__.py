@@ -11,7 +11,7 @@ from training.evaluate import Evaluation
 from training.evaluate.group_metrics import GROUP_METRICS
 from training.evaluate.held_out import PROTOCOL_TITLES, Protocol
 from training.evaluate.listeners import CONTROL
-from training.evaluate.results import Candidates, GroupRow, Results, middle_cutoff
+from training.evaluate.results import GroupRow, Results, middle_cutoff
 from training.evaluate.sessions import CUTOFFS as SESSION_CUTOFFS
 from training.metrics import RANK_METRICS
 from training.report.figures import TRACKS_SHOWN, USERS_SHOWN, Picture, pictures
@@ -107,27 +107,29 @@ def left_out(results: Results) -> list[str]:
     counts = {
         "listeners with nothing relevant, left out": population.nothing_relevant,
         f"listeners who know all of it already, counted only where {PROTOCOL_TITLES['all']}": population.nothing_new,
-        **{f"listeners unknown to {name}, left out for all models": n for name, n in population.unknown.items()},
+        **_by_models("listeners unknown to {}, left out for all models", population.unknown),
         "listeners not drawn": population.known - population.drawn,
-        **{f"group members unknown to {name}, without a say in its lists": n for name, n in strangers.items()},
+        **_by_models("group members unknown to {}, without a say in its lists", strangers),
         "group members with nothing relevant, counted in group precision only": sum(
-            c.nothing_relevant for c in cohorts
+            cohort.nothing_relevant for cohort in cohorts
         ),
     }
-    counts |= _not_known(results.candidates) if results.candidates is not None else {}
+    if results.candidates is not None:
+        found = results.candidates
+        counts |= {
+            "negatives of candidate lists named again, counted once": found.repeated,
+            **_by_models("members of candidate lists unknown to {}, without a say", found.unknown_members),
+            **_by_models("positives of candidate lists unknown to {}, ranked last", found.unknown_positives),
+            **_by_models("negatives of candidate lists unknown to {}, ranked last", found.unknown_negatives),
+        }
     return [f"{n:,} {what}" for what, n in counts.items() if n]
 
 
-def _not_known(candidates: Candidates) -> dict[str, int]:
-    """Return how much of the candidate lists no model could know."""
+def _by_models(what: str, counts: dict[str, int]) -> dict[str, int]:
+    """Return one entry for all models that have the same count."""
     return {
-        "negatives of candidate lists named again, counted once": candidates.repeated,
-        **{f"members of candidate lists unknown to {m}": n for m, n in candidates.unknown_members.items()},
-        **{
-            f"positives of candidate lists unknown to {m}, ranked behind all that it knows": n
-            for m, n in candidates.unknown_positives.items()
-        },
-        **{f"negatives of candidate lists unknown to {m}": n for m, n in candidates.unknown_negatives.items()},
+        what.format(", ".join(name for name, n in counts.items() if n == count)): count
+        for count in dict.fromkeys(counts.values())
     }
 
 
