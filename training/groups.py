@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 
 from service.core.errors import DataError
 from service.core.ids import UNKNOWN, IdIndex
+from training.data import read_table
 from training.json_lines import read_lines
 
 GroupType = Literal["random", "similar", "divergent"]
@@ -111,3 +112,9 @@ def read_groups(path: Path) -> list[Group]:
     if not groups:
         raise DataError(f"{path} names no group")
     return groups
+
+
+def prepared_groups(folder: Path) -> list[Group]:
+    """Return the groups that a prepared folder knows, none where it was prepared without `--groups`."""
+    path = folder / "groups.parquet"
+    return [Group.model_validate(row) for row in read_table(path).to_pylist()] if path.is_file() else []

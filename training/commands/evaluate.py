@@ -5,6 +5,7 @@ import json
 import shlex
 import sys
 from itertools import chain
+from math import inf
 from pathlib import Path
 from typing import Final, get_args
 
@@ -15,6 +16,7 @@ from service.core.strategies import STRATEGIES
 from training.commands.arguments import not_negative, positive
 from training.evaluate import Evaluation, Plan, evaluate
 from training.evaluate.cold_start import LIKED, LONG_ENOUGH
+from training.evaluate.group_metrics import GROUP_WEIGHT
 from training.evaluate.held_out import EARLIER, PROTOCOLS, Protocol
 from training.evaluate.sessions import LENGTH, PLAYLISTS
 from training.groups import GROUP_TYPES
@@ -55,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="random, similar, divergent (by what members heard in training), each in every size; default random",
     )  # fmt: skip
     parser.add_argument(
+        "--group-weight", type=_weight, default=GROUP_WEIGHT, metavar="W",
+        help="how much what a known group heard together counts, over all its members; 0 for not at all; "
+        f"default {GROUP_WEIGHT:g}",
+    )  # fmt: skip
+    parser.add_argument(
         "--group-protocol", nargs="+", choices=get_args(Protocol), default=list(PROTOCOLS), metavar="PROTOCOL",
         help="what groups may get: all; new, what no member has heard; discovery, all, but it counts for those members "
         "only who have not heard it; default new all",
@@ -93,6 +100,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _weight(text: str) -> float:
+    """Return a number of 0 or more."""
+    try:
+        weight = float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from error
+    if not 0 <= weight < inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
+    return weight
+
+
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the tables, and write the files."""
     console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
@@ -105,6 +123,7 @@ def run(args: argparse.Namespace) -> int:
         n_groups=tuple(args.n_groups),
         group_types=tuple(args.group_type),
         group_sizes=tuple(args.group_size),
+        group_weight=args.group_weight,
         group_protocols=tuple(args.group_protocol),
         baselines=tuple(args.baseline),
         sessions=args.sessions,

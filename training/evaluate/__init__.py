@@ -15,6 +15,7 @@ from training.data import Split
 from training.evaluate.candidates import compare_candidates, describe_candidates, rank_candidates, read_candidates
 from training.evaluate.cohorts import Cohort, describe, drawn_cohorts, selections
 from training.evaluate.cold_start import judge_guests
+from training.evaluate.group_metrics import GROUP_WEIGHT
 from training.evaluate.held_out import PROTOCOLS, HeldOut, Protocol, usual_protocol
 from training.evaluate.listeners import UserTable, compare_users, draw_users, judge_users
 from training.evaluate.playlists import GroupTable, check_baselines, compare_playlists, judge_playlists
@@ -31,7 +32,7 @@ from training.evaluate.results import (
 from training.evaluate.sessions import CUTOFFS as SESSION_CUTOFFS
 from training.evaluate.sessions import judge_sessions
 from training.evaluate.subject import Subject
-from training.groups import Group, GroupType, Listeners, read_groups
+from training.groups import Group, GroupType, Listeners, prepared_groups, read_groups
 from training.metrics import CUTOFFS
 
 INTERVAL: Final = f"{CONFIDENCE:.0%} percentile bootstrap of the mean, {RESAMPLES} resamples"
@@ -60,6 +61,8 @@ class Plan:
     group_sizes: tuple[int, ...] = (5,)
     """Every type is drawn in every size."""
     group_protocols: tuple[Protocol, ...] = PROTOCOLS
+    group_weight: float = GROUP_WEIGHT
+    """How much what a known group heard together counts, over all its members; 0 for not at all."""
     groups: Path | None = None
     """Given groups in place of drawn ones."""
     baselines: tuple[str, ...] = ()
@@ -98,7 +101,7 @@ def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
     say("loading the models")
     subjects = _subjects(plan)
     check_baselines(plan.baselines, subjects, plan.strategies)
-    given = [] if plan.groups is None else read_groups(plan.groups)
+    given = prepared_groups(plan.data) if plan.groups is None else read_groups(plan.groups)
     lists = [] if plan.candidates is None else read_candidates(plan.candidates, given)
     population, users = draw_users(held_out, subjects, plan.max_users, plan.seed)
     if not users and not lists:
@@ -114,12 +117,14 @@ def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
     whole = chosen[-len(selections(cohorts, [1])) :]
     say(f"making playlists for {len(groups)} groups")
     group_tables = judge_playlists(
-        held_out, subjects, plan.strategies, groups, plan.cutoffs, plan.seed, plan.group_protocols
+        held_out, subjects, plan.strategies, groups, plan.cutoffs, plan.seed, plan.group_protocols, plan.group_weight
     )
     session_tables: list[GroupTable] = []
     if plan.sessions:
         say(f"making sessions for {len(groups)} groups")
-        session_tables = judge_sessions(held_out, subjects, plan.strategies, groups, usual, plan.seed)
+        session_tables = judge_sessions(
+            held_out, subjects, plan.strategies, groups, usual, plan.seed, plan.group_weight
+        )
 
     guests: ColdStart | None = None
     if plan.cold_start is not None:
@@ -131,7 +136,7 @@ def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
     candidate_comparisons: list[Comparison] = []
     if plan.candidates is not None:
         say(f"ranking {len(lists)} candidate lists")
-        tables = rank_candidates(lists, subjects, plan.strategies, plan.seed)
+        tables = rank_candidates(lists, subjects, plan.strategies, plan.seed, plan.group_weight)
         candidates = describe_candidates(plan.candidates, lists, tables, subjects, plan.cutoffs, plan.seed)
         candidate_comparisons = compare_candidates(tables, plan.cutoffs, plan.baselines, plan.seed)
 

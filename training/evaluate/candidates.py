@@ -20,7 +20,7 @@ from service.core.group import GroupQuery, GroupRanking, rank_groups
 from service.core.ids import UNKNOWN
 from service.core.recommender import Recommender
 from training.bootstrap import differences, estimates
-from training.evaluate.group_metrics import members_of
+from training.evaluate.group_metrics import GROUP_WEIGHT, members_of
 from training.evaluate.playlists import is_baseline
 from training.evaluate.results import CandidateRow, Candidates, Comparison
 from training.evaluate.subject import Subject
@@ -69,7 +69,7 @@ class CandidateList:
 
 
 def read_candidates(path: Path, groups: Iterable[Group]) -> list[CandidateList]:
-    """Return the lists of a file; lines without user_ids name one of `groups`.
+    """Return the lists of a file; lines without user_ids name one of `groups`, known by `--groups` or `prepare`.
 
     DataError names the line that is wrong.
     """
@@ -80,12 +80,12 @@ def read_candidates(path: Path, groups: Iterable[Group]) -> list[CandidateList]:
         user_ids = line.user_ids or members.get(line.group_id or "")
         if user_ids is None:
             raise DataError(
-                f"{path}, line {number}: no user_ids, and the group {line.group_id!r} is not in the file of --groups"
+                f"{path}, line {number}: no user_ids, and the group {line.group_id!r} is not known from --groups"
             )
         negatives = tuple(dict.fromkeys(line.negatives))
         lists.append(
             CandidateList(
-                group=Group(group_id=line.group_id or f"line {number}", user_ids=user_ids),
+                group=Group(group_id=line.group_id or f"{path.name}, line {number}", user_ids=user_ids),
                 single=line.group_id is None and len(user_ids) == 1,
                 positive=line.positive,
                 negatives=negatives,
@@ -130,7 +130,11 @@ class CandidateTable:
 
 
 def rank_candidates(
-    lists: Sequence[CandidateList], subjects: Sequence[Subject], strategies: Sequence[str], seed: int
+    lists: Sequence[CandidateList],
+    subjects: Sequence[Subject],
+    strategies: Sequence[str],
+    seed: int,
+    group_weight: float = GROUP_WEIGHT,
 ) -> list[CandidateTable]:
     """Return a table for every model over the lists of single listeners, and every strategy over those of groups."""
     singles = [entry for entry in lists if entry.single]
@@ -138,7 +142,7 @@ def rank_candidates(
     return [
         *(CandidateTable(subject, None, places_alone(subject.model, singles)) for subject in subjects if singles),
         *(
-            CandidateTable(subject, strategy, places_together(subject.model, strategy, groups, seed))
+            CandidateTable(subject, strategy, places_together(subject.model, strategy, groups, seed, group_weight))
             for subject in subjects
             for strategy in strategies
             if groups
@@ -221,7 +225,13 @@ def _by_score(model: Recommender, entry: CandidateList, scores: NDArray[np.float
     return np.arange(above + 1, above + tied + 2)
 
 
-def places_together(model: Recommender, strategy: str, lists: Sequence[CandidateList], seed: int) -> list[Places]:
+def places_together(
+    model: Recommender,
+    strategy: str,
+    lists: Sequence[CandidateList],
+    seed: int,
+    group_weight: float = GROUP_WEIGHT,
+) -> list[Places]:
     """Return the places of the positive of each list for a group, as `rank_groups` orders the candidates."""
     places = []
     everything = frozenset(range(len(model.tracks)))
@@ -229,7 +239,7 @@ def places_together(model: Recommender, strategy: str, lists: Sequence[Candidate
         chunk = list(enumerate(lists[start : start + _AT_ONCE], start=start))
         queries = [
             GroupQuery(
-                members=members_of(model, entry.group),
+                members=members_of(model, entry.group, group_weight),
                 k=len(entry.negatives) + 1,
                 strategy=strategy,
                 seed=seed + place,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import compress
 from typing import Final
 
@@ -11,13 +12,20 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from service.core.group import GroupQuery, Member, rank_groups
-from service.core.ids import UNKNOWN, IdIndex
+from service.core.group_history import voter_of
+from service.core.ids import UNKNOWN, IdIndex, group_key
 from service.core.recommender import Recommender
 from training.groups import Group
-from training.metrics import Column, Positions, Truth, first_hit_discount, ndcg
+from training.metrics import Column, Positions, Truth, first_hit_discount, hit_rate, ndcg, recall
 
 GROUP_METRICS: Final = ("precision", "ndcg", "min_ndcg", "zero_recall", "dfh", "min_max", "prefix_min_max")
 """Metrics of one group's list; docs/evaluation.md says what each is."""
+
+OWN_METRICS: Final = {"own_ndcg": ndcg, "own_recall": recall, "own_hit_rate": hit_rate}
+"""Metrics of the list for the group as one listener, by what it turned out to hear together."""
+
+GROUP_WEIGHT: Final = 1.0
+"""How much a group's own listening counts, over all its members together, as the service has it by default."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +39,15 @@ class GroupTruth:
     """Of `people`; excluded is what each must not get again, None where everything may repeat."""
     discovery: bool = False
     """Whether what one member must not get again may still come for the others."""
+    own: Truth | None = None
+    """Of the groups themselves, a row for each of `keys`; None where nobody is known to have listened together."""
+    group_weight: float = GROUP_WEIGHT
+    """How much that listening counts in the training data, over all members together; 0 for not at all."""
+
+    @cached_property
+    def keys(self) -> IdIndex:
+        """Return the groups by the ids that their own rows have in models."""
+        return keys_of(self.groups)
 
     def relevant(self, group: Group) -> list[NDArray[np.int64]]:
         """Return for each member the relevant track rows that the group could get."""
@@ -40,7 +57,14 @@ class GroupTruth:
 
     def excluded(self, group: Group) -> NDArray[np.int64]:
         """Return the track rows that the group must not get."""
-        return np.empty(0, dtype=np.int64) if self.discovery else np.unique(np.concatenate(self.heard(group)))
+        if self.discovery:
+            return np.empty(0, dtype=np.int64)
+        return np.unique(np.concatenate([*self.heard(group), self._heard_together(group)]))
+
+    def _heard_together(self, group: Group) -> NDArray[np.int64]:
+        if self.own is None or self.own.excluded is None:
+            return np.empty(0, dtype=np.int64)
+        return _tracks(self.own.excluded, self.keys.rows([group_key(group.group_id)])[0])
 
     def heard(self, group: Group) -> list[NDArray[np.int64]]:
         """Return for each member the track rows that they must not get again."""
@@ -55,15 +79,40 @@ class GroupTruth:
         unseen: NDArray[np.int64] = self.truth.sizes[rows] - np.array(named)
         return unseen
 
+    def judge_own(self, group: Group, lists: NDArray[np.int64], cutoffs: Sequence[int]) -> dict[str, Column]:
+        """Return the figures (strategies,) of lists (strategies, K) for the group as one listener.
+
+        NaN for a group of which nothing is held out; nothing where there is no such listening at all.
+        """
+        if self.own is None:
+            return {}
+        row = self.keys.rows([group_key(group.group_id)])[0]
+        relevant = np.setdiff1d(_tracks(self.own.relevant, row), self.excluded(group))
+        size = len(relevant) + self.own.sizes[row] - self.own.relevant[[row]].nnz
+        if size == 0:
+            return {f"{name}@{k}": np.full(len(lists), np.nan) for name in OWN_METRICS for k in cutoffs}
+        positions = Positions.of_lists(torch.from_numpy(np.isin(lists, relevant)))
+        sizes = torch.full((len(lists),), float(size), dtype=torch.float64)
+        return {
+            f"{name}@{k}": metric(positions, sizes, k).numpy() for name, metric in OWN_METRICS.items() for k in cutoffs
+        }
+
+
+def keys_of(groups: Sequence[Group]) -> IdIndex:
+    """Return the ids that groups' own rows have in models, each once."""
+    return IdIndex(dict.fromkeys(group_key(group.group_id) for group in groups))
+
 
 def _tracks(matrix: csr_array, row: int) -> NDArray[np.int64]:
     tracks: NDArray[np.int64] = matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]].astype(np.int64)
     return tracks
 
 
-def members_of(model: Recommender, group: Group) -> tuple[Member, ...]:
-    """Return the members as the model knows them; those it does not know are strangers."""
-    return tuple(Member(user_row=model.users.row(user_id)) for user_id in group.user_ids)
+def members_of(model: Recommender, group: Group, group_weight: float = GROUP_WEIGHT) -> tuple[Member, ...]:
+    """Return the members as the model knows them, strangers included, and the group itself where it knows that."""
+    members = tuple(Member(user_row=model.users.row(user_id)) for user_id in group.user_ids)
+    own = voter_of(model, group.group_id, members, group_weight) if group_weight else None
+    return members if own is None else (*members, own)
 
 
 def recommend(
@@ -75,7 +124,7 @@ def recommend(
     """
     queries = [
         GroupQuery(
-            members=members_of(model, group),
+            members=members_of(model, group, truth.group_weight),
             k=k,
             strategy=strategy,
             seed=seed + place,
@@ -99,8 +148,7 @@ def judge_groups(
     Each is (strategies, groups), NaN for a group that it does not apply to.
     """
     judged = [_judge_group(model, truth, group, lists[:, place], cutoffs) for place, group in enumerate(truth.groups)]
-    names = [f"{name}@{k}" for name in GROUP_METRICS for k in cutoffs]
-    return {name: np.stack([figures[name] for figures in judged], axis=1) for name in names}
+    return {name: np.stack([figures[name] for figures in judged], axis=1) for name in judged[0]}
 
 
 def _judge_group(
@@ -118,7 +166,7 @@ def _judge_group(
         figures[f"precision@{k}"] = heard_by_any[:, :k].sum(axis=1) / length
         figures[f"min_max@{k}"] = evenness[np.arange(len(lists)), length - 1]
         figures[f"prefix_min_max@{k}"] = evenness[:, :k].sum(axis=1) / length
-    return figures
+    return figures | truth.judge_own(group, lists, cutoffs)
 
 
 def _member_metrics(hits: NDArray[np.bool_], sizes: NDArray[np.int64], cutoffs: Sequence[int]) -> dict[str, Column]:

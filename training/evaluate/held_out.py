@@ -1,7 +1,7 @@
 """What models are judged by: one split that they have not learned from, and what was known before it."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal
@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 
 from service.core.errors import DataError
 from service.core.ids import IdIndex
-from training.data import Pairs, Split, fingerprint_of, read_split
+from training.data import Pairs, Split, fingerprint_of, read_group_split, read_split
 from training.metrics import RELEVANT, Truth
 
 Protocol = Literal["new", "all", "discovery"]
@@ -54,23 +54,28 @@ class HeldOut:
     earlier: pd.DataFrame
     """Pairs of all earlier splits, train included."""
     fingerprint: str
-    """sha256 of train.parquet."""
+    """Of the training data."""
+    of_groups: "HeldOut | None" = None
+    """What groups heard together, their `group_key` as user_id; None where the data has no such listening."""
 
     @classmethod
     def load(cls, folder: Path, split: Split | None = None, *, may_be_empty: bool = False) -> "HeldOut":
         """Return a split of a prepared folder: test unless it is empty, then validation; DataError if that is, too."""
-        splits = {name: read_split(folder, name) for name in ("train", "validation", "test")}
+        names: tuple[Split, ...] = ("train", "validation", "test")
+        splits = {name: read_split(folder, name) for name in names}
         if split is None:
             split = "validation" if splits["test"].empty else "test"
         if splits[split].empty and not may_be_empty:
             raise DataError(f"{folder / f'{split}.parquet'} holds no pairs, so there is nothing to judge by")
-        return cls(
-            split=split,
-            pairs=splits[split],
-            train=splits["train"],
-            earlier=pd.concat([splits[name] for name in EARLIER[split]], ignore_index=True),
-            fingerprint=fingerprint_of(folder),
-        )
+        fingerprint = fingerprint_of(folder)
+        together = {name: pd.concat([splits[name][:0], *read_group_split(folder, name)]) for name in splits}
+        of_groups = None if together["train"].empty else cls._of(together, split, fingerprint)
+        return replace(cls._of(splits, split, fingerprint), of_groups=of_groups)
+
+    @classmethod
+    def _of(cls, splits: dict[Split, pd.DataFrame], split: Split, fingerprint: str) -> "HeldOut":
+        earlier = pd.concat([splits[name] for name in EARLIER[split]], ignore_index=True)
+        return cls(split, splits[split], splits["train"], earlier, fingerprint)
 
     @cached_property
     def relevant(self) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from service.core.errors import ConfigurationError
 from service.core.ids import UNKNOWN, IdIndex
 from training.bootstrap import differences, estimates
 from training.evaluate.cohorts import Selection
-from training.evaluate.group_metrics import GroupTruth, judge_groups, recommend
+from training.evaluate.group_metrics import GROUP_WEIGHT, GroupTruth, judge_groups, keys_of, recommend
 from training.evaluate.held_out import PROTOCOLS, HeldOut, Protocol
 from training.evaluate.listeners import CONTROL
 from training.evaluate.results import Comparison, GroupRow
@@ -86,11 +86,24 @@ class GroupTable:
             }
 
 
-def truth_of(held_out: HeldOut, subject: Subject, groups: Sequence[Group], protocol: Protocol) -> GroupTruth:
-    """Return what the members of groups liked later, in rows of a model."""
+def truth_of(
+    held_out: HeldOut,
+    subject: Subject,
+    groups: Sequence[Group],
+    protocol: Protocol,
+    group_weight: float = GROUP_WEIGHT,
+) -> GroupTruth:
+    """Return what groups and their members liked later, in rows of a model."""
     people = IdIndex(sorted({user_id for group in groups for user_id in group.user_ids}))
-    truth = held_out.truth(people, subject.model.tracks, protocol)
-    return GroupTruth(groups, people, truth, discovery=protocol == "discovery")
+    tracks = subject.model.tracks
+    return GroupTruth(
+        groups,
+        people,
+        held_out.truth(people, tracks, protocol),
+        discovery=protocol == "discovery",
+        own=None if held_out.of_groups is None else held_out.of_groups.truth(keys_of(groups), tracks, protocol),
+        group_weight=group_weight,
+    )
 
 
 def judge_playlists(
@@ -101,6 +114,7 @@ def judge_playlists(
     cutoffs: Sequence[int],
     seed: int,
     protocols: Sequence[Protocol] = PROTOCOLS,
+    group_weight: float = GROUP_WEIGHT,
 ) -> list[GroupTable]:
     """Return a table for every model, strategy and protocol, all over the same groups; none without groups."""
     if not groups:
@@ -109,7 +123,8 @@ def judge_playlists(
         table
         for protocol in protocols
         for subject in subjects
-        for table in _judge(subject, strategies, protocol, truth_of(held_out, subject, groups, protocol), cutoffs, seed)
+        for truth in [truth_of(held_out, subject, groups, protocol, group_weight)]
+        for table in _judge(subject, strategies, protocol, truth, cutoffs, seed)
     ]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.recommender import Recommender
-from training.evaluate.group_metrics import GroupTruth, judge_groups, recommend
+from training.evaluate.group_metrics import GROUP_WEIGHT, GroupTruth, judge_groups, recommend
 from training.evaluate.held_out import HeldOut, Protocol
 from training.evaluate.playlists import GroupTable, truth_of
 from training.evaluate.subject import Subject
@@ -28,12 +28,13 @@ def judge_sessions(
     groups: Sequence[Group],
     protocol: Protocol,
     seed: int,
+    group_weight: float = GROUP_WEIGHT,
 ) -> list[GroupTable]:
     """Return a table for every model and strategy under one protocol, lists being whole sessions."""
     return [
         _judge(subject, strategy, truth, protocol, seed)
         for subject in subjects
-        for truth in [truth_of(held_out, subject, groups, protocol)]
+        for truth in [truth_of(held_out, subject, groups, protocol, group_weight)]
         for strategy in strategies
     ]
 

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from training.bootstrap import Difference
 from training.evaluate import Evaluation
-from training.evaluate.group_metrics import GROUP_METRICS
+from training.evaluate.group_metrics import GROUP_METRICS, OWN_METRICS
 from training.evaluate.held_out import PROTOCOL_TITLES, Protocol
 from training.evaluate.listeners import CONTROL
 from training.evaluate.results import GroupRow, Results, middle_cutoff
@@ -29,6 +29,9 @@ METRICS: Final[dict[str, str]] = {
     "min_max": "how even the list is: the least share of their own best list that a member has got over the greatest, "
     "1 for perfectly even. It believes the model; all others believe the listeners.",
     "prefix_min_max": "the same, wherever one stops listening.",
+    "own_ndcg": "nDCG of the group as one listener, by what it turned out to hear together.",
+    "own_recall": "the same for recall.",
+    "own_hit_rate": "the same for the hit rate.",
     "novelty": "how surprising the tracks are: bits, log2 of one over the share of listeners who know the track.",
     "popularity": "the mean number of listeners that a recommended track had in training.",
     "artists": "how many different artists are in a list.",
@@ -38,7 +41,7 @@ METRICS: Final[dict[str, str]] = {
 
 NAMES: Final[dict[str, str]] = {
     "ndcg": "nDCG", "map": "MAP", "mrr": "MRR", "dfh": "DFH", "min_ndcg": "min nDCG", "zero_recall": "zRecall",
-    "min_max": "min/max", "prefix_min_max": "prefix min/max", "hit_rate": "hit rate",
+    "min_max": "min/max", "prefix_min_max": "prefix min/max", "hit_rate": "hit rate", "own_ndcg": "own nDCG",
 }  # fmt: skip
 """Names as the literature writes them, where they differ from ours."""
 
@@ -63,6 +66,7 @@ def page(results: Results, drawn: dict[str, Picture]) -> str:
         lstrip_blocks=True,
     )
     k = middle_cutoff(results.cutoffs)
+    own = [name for name in OWN_METRICS if any(f"{name}@{k}" in row.metrics for row in results.groups)]
     environment.filters |= {"label": label, "number": number, "image": image}
     return environment.get_template("report.html.j2").render(
         results=results,
@@ -74,10 +78,10 @@ def page(results: Results, drawn: dict[str, Picture]) -> str:
         left_out=left_out(results),
         heat_map=(USERS_SHOWN, TRACKS_SHOWN),
         user_metrics=tuple(RANK_METRICS),
-        group_metrics=[name for name in GROUP_METRICS if name != "precision"],
+        group_metrics=[name for name in [*GROUP_METRICS, *own] if name != "precision"],
         list_metrics=[f"{name}@{k}" for name in ("novelty", "popularity", "artists")],
         compared_users=[f"{name}@{k}" for name in RANK_METRICS],
-        compared_groups=[f"{name}@{k}" for name in GROUP_METRICS],
+        compared_groups=[f"{name}@{k}" for name in [*GROUP_METRICS, *own]],
         session_cutoffs=SESSION_CUTOFFS,
         candidate_metrics=[f"{name}@{k}" for k in results.cutoffs for name in ("hit_rate", "ndcg")],
     )
