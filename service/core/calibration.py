@@ -117,14 +117,15 @@ class Calibration:
         1 for the user's best track, 0 for a track that is no better than any. Exact for the best `EXACT`
         tracks, interpolated between the kept ranks further down.
         """
-        rising, asked = (np.ascontiguousarray(table) for table in (self.scores[:, ::-1], scores))
+        rising, asked = self.scores[:, ::-1].copy(), np.ascontiguousarray(scores)
         lower = torch.searchsorted(torch.from_numpy(rising), torch.from_numpy(asked)).numpy()
         last = len(self.ranks) - 1
-        above = np.maximum(last - lower, 0)
+        above = np.maximum(last - lower, 0)  # the last kept rank that scores no less, unless there is none
         below = np.minimum(above + 1, last)
-        high, low = np.take_along_axis(self.scores, above, axis=1), np.take_along_axis(self.scores, below, axis=1)
+        users = np.arange(len(scores))[:, None]
+        high, low = self.scores[users, above], self.scores[users, below]
         gap = high - low
-        step = np.divide(scores - low, gap, out=np.ones_like(gap), where=gap > 0).clip(0, 1)
+        step = np.divide(np.minimum(scores, high) - low, gap, out=np.ones_like(gap), where=gap > 0)
         rank = self.ranks[below] + (self.ranks[above] - self.ranks[below]) * step
         tracks = float(self.ranks[-1])
         share: NDArray[np.float32] = ((tracks - rank) / max(1.0, tracks - 1)).astype(np.float32)

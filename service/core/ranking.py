@@ -43,6 +43,8 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     k = min(k, scores.shape[1])
     highest, columns = _highest(scores, min(k + 1, scores.shape[1]))
     values, found = highest.numpy(force=True), columns.numpy(force=True)
+    if not (values[:, 1:] == values[:, :-1]).any():
+        return highest[:, :k], columns[:, :k]
     if values.shape[1] > k:
         last = values[:, k - 1]
         for row in np.flatnonzero((last == values[:, k]) & (last > -np.inf)):
