@@ -35,7 +35,7 @@ class Similar(Algorithm):
 
     neighbours: int = Field(default=100, ge=1)
     """Nearest tracks kept of each track, and as many of other artists."""
-    shrinkage: float = Field(default=50.0, gt=0)
+    shrinkage: float = Field(default=80.0, gt=0)
     """Listeners that the prior is worth."""
     content: float = Field(default=0.5, ge=0)
     """prior_ij of two tracks of one album (or artist) over the mean cosine of such tracks."""
