@@ -33,8 +33,8 @@ _SHORTLIST: Final = 66
 _LONGER: Final = 6
 """How much longer the list is each time it proves too short."""
 
-_LEVELS: Final = np.array([1, 1.3, 2])[:, None, None]
-"""Where a bound looks for the water level, in levels that would do if nobody were full."""
+_LEVELS: Final = np.array([0.5, 0.75, 1, 1.5])[:, None, None]
+"""Where a bound looks for the water level, in levels that would do if all members were under water and none full."""
 
 _NOTHING: Final = 1e-18
 """The value of a best list, r ** 3 added up, for which a member has no opinion on what is left to play."""
@@ -128,16 +128,13 @@ def highest_gain(tau: Floats, caps: Floats, weights: Floats, shares: Floats) -> 
     Such a track has sum_u w_u v_u <= tau (groups,) and v_u <= caps (groups, members). `weights` is (groups, members),
     `shares` (groups, steps, members). For every level l > 0 the gain sum_u w_u log(1 + v_u / a_u), a = U + c, is at
     most tau / l + sum_u w_u max_v (log(1 + v / a_u) - v / l) by Lagrangian duality, where the best v is l - a_u
-    clipped to 0..cap. The best level is where water poured over the a_u, tau in all, would stand: above some of the
-    lowest members, so the lowest of all such levels, unless some are full. A few levels from there on are looked at.
+    clipped to 0..cap. The best level is where water poured over the a_u, tau in all, would stand: near that of all
+    members together, lower where some stand above it, higher where some are full. Any level is right, and near the best
+    one the bound hardly changes.
     """
     base, by_member = shares + OFFSET, weights[:, None, :]
-    order = base.argsort(axis=2)
-    under = np.take_along_axis(np.broadcast_to(by_member, base.shape), order, axis=2)
-    floors = np.take_along_axis(base, order, axis=2)
     tau = np.maximum(tau, 0)[:, None]
-    water = ((tau[:, :, None] + (under * floors).cumsum(axis=2)) / under.cumsum(axis=2)).min(axis=2)
-    level = _LEVELS * water
+    level = _LEVELS * ((tau + (by_member * base).sum(axis=2)) / weights.sum(axis=1, keepdims=True))
     filled = np.clip(level[..., None] - base, 0, caps[:, None, :])
     gain = (by_member * (np.log1p(filled / base) - filled / level[..., None])).sum(axis=3)
     bound: Floats = (gain + tau / level).min(axis=0)
