@@ -179,7 +179,7 @@ def test_what_is_served_is_what_was_stored(tmp_path: Path) -> None:
     pairs = [(user, track, 1.0) for user, tracks in {"u": "abc", "v": "ab", "w": "bcd"}.items() for track in tracks]
     data = write(tmp_path / "data", pairs)
 
-    main(["train", "similar", "--data", str(data), "--models", str(tmp_path)])
+    main(["train", "similar", "--data", str(data), "--models", str(tmp_path), "--set", "shrinkage=50"])
 
     model = recommender_of(ArtifactStore(tmp_path).load("similar"))
     assert isinstance(model, ItemItem)
