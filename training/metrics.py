@@ -29,6 +29,9 @@ RELEVANT: Final = 1.0
 _SCORES_AT_ONCE: Final = 4_000_000
 """Scores held at a time, 16 MB."""
 
+_USERS_AT_ONCE: Final = 200
+"""Listeners whose lists are made together where nothing else is known of the size of their scores."""
+
 Score = Callable[[Tensor], Tensor]
 """Scores of every track (n, tracks) for user rows (n,), as a new tensor."""
 
@@ -238,6 +241,23 @@ def rank_metrics(
     names = column_names(cutoffs)
     metrics = {name: np.concatenate([part[name] for part in parts] or [np.empty(0)]) for name in names}
     return UserMetrics(judged, metrics, lists)
+
+
+@torch.inference_mode()
+def top_lists(score: Score, excluded: csr_array | None, users: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """Return the k best tracks of users (n,), (n, k), padded with `UNKNOWN` as the lists of `UserMetrics` are.
+
+    `excluded` (users, tracks) is what each must not get, None for nothing.
+    """
+    lists = np.full((len(users), k), UNKNOWN, dtype=np.int64)
+    for start, rows in _chunks(users, _USERS_AT_ONCE):
+        scores = score(torch.from_numpy(rows))
+        lowest = scores.amin(dim=1, keepdim=True)
+        if excluded is not None:
+            scores[_cells(excluded, rows)] = -torch.inf
+        values, columns = top_k(scores, k)
+        lists[start : start + len(rows), : columns.shape[1]] = columns.masked_fill(values <= lowest, UNKNOWN).numpy()
+    return lists
 
 
 def judge(positions: Positions, sizes: NDArray[np.int64], cutoffs: Sequence[int] = CUTOFFS) -> dict[str, Column]:

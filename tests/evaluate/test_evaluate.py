@@ -128,6 +128,22 @@ def test_all_files_are_written_and_the_page_needs_no_other(prepared: Path, model
     assert seer["track_ids"] == ["t00", "t10"]  # the two even tracks that u00 had not heard
 
 
+def test_rankings_need_nothing_held_out(models: Path, tmp_path: Path) -> None:
+    world, file, groups = tmp_path / "prepared", tmp_path / "rankings.jsonl", tmp_path / "groups.jsonl"
+    write_world(world)
+    write_split(world, "validation", [])
+    groups.write_text('{"group_id": "even", "user_ids": ["u00", "u02"]}')
+    options = ["--model", "seer", "--strategy", "average", "--groups", str(groups), "--k", "3"]
+
+    assert run(world, models, tmp_path / "out", *options, "--rankings", str(file)) == 0
+
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    new = {tuple(line["user_ids"]): line["track_ids"] for line in lines if line["protocol"] == "new"}
+    assert len(new) == LISTENERS + 1
+    assert new["u00",] == ["t00", "t10"]  # the two even tracks that u00 had not heard; the odd ones are no opinion
+    assert Results.model_validate_json((tmp_path / "out" / "results.json").read_text()).groups == []
+
+
 def test_types_and_sizes_are_judged_apart_and_together_against_the_baseline(prepared: Path, models: Path) -> None:
     plan = Plan(
         data=prepared, models=models, names=("seer", "fool"), strategies=("average", "fair_share"), n_groups=(3,),

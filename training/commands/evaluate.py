@@ -4,7 +4,6 @@ import argparse
 import json
 import shlex
 import sys
-from itertools import chain
 from math import inf
 from pathlib import Path
 from typing import Final, get_args
@@ -96,7 +95,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--rankings", type=Path, metavar="FILE",
-        help="also write what was recommended to every listener and group, as JSON lines",
+        help="also write what is recommended to every listener (of more than --max-users so many) and group, as JSON "
+        "lines; nothing need be held out",
     )  # fmt: skip
 
 
@@ -129,6 +129,7 @@ def run(args: argparse.Namespace) -> int:
         sessions=args.sessions,
         cold_start=args.cold_start,
         candidates=args.candidates,
+        rankings=args.rankings is not None,
         groups=args.groups,
         cutoffs=tuple(sorted(set(args.k))),
         max_users=args.max_users or None,
@@ -153,15 +154,7 @@ def write(evaluation: Evaluation, out: Path, rankings: Path | None) -> None:
         frames = [table.frame() for table in tables]
         (pd.concat(frames) if frames else pd.DataFrame()).to_csv(out / f"{name}.csv", index=False)
     if rankings is not None:
-        write_rankings(evaluation, rankings)
+        rankings.parent.mkdir(parents=True, exist_ok=True)
+        with rankings.open("w", encoding="utf-8") as file:
+            file.writelines(f"{json.dumps(line, ensure_ascii=False)}\n" for line in evaluation.rankings)
     write_report(evaluation, out)
-
-
-def write_rankings(evaluation: Evaluation, path: Path) -> None:
-    """Write a line for every list of a listener, then of a group."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
-        for line in chain(
-            *(table.rankings() for table in evaluation.users), *(t.rankings() for t in evaluation.groups)
-        ):
-            file.write(f"{json.dumps(line, ensure_ascii=False)}\n")

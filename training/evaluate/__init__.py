@@ -1,11 +1,13 @@
 """Judging models: rankings for single listeners, playlists for groups, and how sure the differences are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Final
+
+import numpy as np
 
 from service.core.artifacts import ArtifactStore, DataFingerprint
 from service.core.errors import ConfigurationError, DataError
@@ -16,9 +18,10 @@ from training.evaluate.candidates import compare_candidates, describe_candidates
 from training.evaluate.cohorts import Cohort, describe, drawn_cohorts, selections
 from training.evaluate.cold_start import judge_guests
 from training.evaluate.group_metrics import GROUP_WEIGHT
-from training.evaluate.held_out import PROTOCOLS, HeldOut, Protocol, usual_protocol
+from training.evaluate.held_out import PROTOCOLS, HeldOut, Protocol, known_to_all, usual_protocol
 from training.evaluate.listeners import UserTable, compare_users, draw_users, judge_users
 from training.evaluate.playlists import GroupTable, check_baselines, compare_playlists, judge_playlists
+from training.evaluate.rankings import Line, rankings
 from training.evaluate.results import (
     Candidates,
     ColdStart,
@@ -33,7 +36,7 @@ from training.evaluate.sessions import CUTOFFS as SESSION_CUTOFFS
 from training.evaluate.sessions import judge_sessions
 from training.evaluate.subject import Subject
 from training.groups import Group, GroupType, Listeners, prepared_groups, read_groups
-from training.metrics import CUTOFFS
+from training.metrics import CUTOFFS, sample
 
 INTERVAL: Final = f"{CONFIDENCE:.0%} percentile bootstrap of the mean, {RESAMPLES} resamples"
 
@@ -73,6 +76,8 @@ class Plan:
     """Also judge what guests get by how many tracks they like, who are listeners that liked at least so many."""
     candidates: Path | None = None
     """Also judge given candidate lists; with them there need not be anything held out."""
+    rankings: bool = False
+    """Also return what is recommended to listeners and groups; for that, too, nothing need be held out."""
     cutoffs: tuple[int, ...] = CUTOFFS
     max_users: int | None = 10_000
     """More listeners than this are not judged one by one but by so many of them; None: all."""
@@ -88,6 +93,8 @@ class Evaluation:
     subjects: list[Subject]
     users: list[UserTable]
     groups: list[GroupTable]
+    rankings: Iterable[Line]
+    """What is recommended to whom, made while it is read; empty unless asked for."""
 
 
 def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
@@ -97,21 +104,22 @@ def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
     """
     started = perf_counter()
     say("reading the data")
-    held_out = HeldOut.load(plan.data, plan.split, may_be_empty=plan.candidates is not None)
+    needs_nothing = plan.rankings or plan.candidates is not None
+    held_out = HeldOut.load(plan.data, plan.split, may_be_empty=needs_nothing)
     say("loading the models")
     subjects = _subjects(plan)
     check_baselines(plan.baselines, subjects, plan.strategies)
     given = prepared_groups(plan.data) if plan.groups is None else read_groups(plan.groups)
     lists = [] if plan.candidates is None else read_candidates(plan.candidates, given)
     population, users = draw_users(held_out, subjects, plan.max_users, plan.seed)
-    if not users and not lists:
+    if not users and not needs_nothing:
         raise DataError(_nobody(held_out, population))
 
     say(f"ranking all tracks for {len(users)} listeners")
     user_tables = judge_users(held_out, subjects, users, plan.cutoffs) if users else []
 
     usual = usual_protocol(plan.group_protocols, bool(held_out.new.all()))
-    cohorts = _cohorts(plan, held_out, subjects, given) if users else []
+    cohorts = _cohorts(plan, held_out, subjects, given)
     groups = [group for cohort in cohorts for group in cohort.groups]
     chosen = selections(cohorts, plan.n_groups if plan.groups is None else [len(groups)])
     whole = chosen[-len(selections(cohorts, [1])) :]
@@ -119,8 +127,9 @@ def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
     group_tables = judge_playlists(
         held_out, subjects, plan.strategies, groups, plan.cutoffs, plan.seed, plan.group_protocols, plan.group_weight
     )
+    judged = group_tables if users else []  # without anything held out their figures say nothing
     session_tables: list[GroupTable] = []
-    if plan.sessions:
+    if plan.sessions and groups and users:
         say(f"making sessions for {len(groups)} groups")
         session_tables = judge_sessions(
             held_out, subjects, plan.strategies, groups, usual, plan.seed, plan.group_weight
@@ -153,20 +162,25 @@ def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
         population=population,
         users=[table.row(plan.cutoffs, plan.seed) for table in user_tables],
         cohorts=[describe(held_out, subjects, cohort) for cohort in cohorts],
-        groups=[table.row(selection, plan.cutoffs, plan.seed) for selection in chosen for table in group_tables],
+        groups=[table.row(selection, plan.cutoffs, plan.seed) for selection in chosen for table in judged],
         sessions=[table.row(selection, SESSION_CUTOFFS, plan.seed) for selection in whole for table in session_tables],
         cold_start=guests,
         candidates=candidates,
         comparisons=[
             *compare_users(user_tables, plan.seed),
-            *compare_playlists(group_tables, whole, plan.baselines, plan.seed),
+            *compare_playlists(judged, whole, plan.baselines, plan.seed),
             *compare_playlists(session_tables, whole, plan.baselines, plan.seed, of="sessions"),
             *candidate_comparisons,
         ],
         warnings=_warnings(held_out, models, groups),
         seconds=perf_counter() - started,
     )
-    return Evaluation(results, subjects, user_tables, group_tables)
+    lines: Iterable[Line] = ()
+    if plan.rankings:
+        everybody = known_to_all(set(held_out.train["user_id"]), [subject.model.users for subject in subjects])
+        ranked = [everybody[row] for row in sample(np.arange(len(everybody)), plan.max_users, plan.seed)]
+        lines = rankings(held_out, subjects, ranked, group_tables, max(plan.cutoffs))
+    return Evaluation(results, subjects, user_tables, group_tables, lines)
 
 
 def _subjects(plan: Plan) -> list[Subject]:
@@ -182,10 +196,13 @@ def _subjects(plan: Plan) -> list[Subject]:
 
 
 def _cohorts(plan: Plan, held_out: HeldOut, subjects: Sequence[Subject], given: list[Group]) -> list[Cohort]:
-    """Return the groups of the plan: those given, or drawn from all listeners who can be judged."""
+    """Return the groups of the plan: those given, or drawn from all listeners who can be judged, if there are any."""
     if plan.groups is not None:
         return [Cohort(f"groups of {plan.groups.name}", given)]
-    listeners = Listeners.of(draw_users(held_out, subjects, None, plan.seed)[1], held_out.train)
+    user_ids = draw_users(held_out, subjects, None, plan.seed)[1]
+    if not user_ids:
+        return []
+    listeners = Listeners.of(user_ids, held_out.train)
     return drawn_cohorts(listeners, plan.group_types, plan.group_sizes, max(plan.n_groups), plan.seed)
 
 

@@ -1,6 +1,6 @@
 """What rankings for single listeners are worth."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from service.core.ids import UNKNOWN, IdIndex
+from service.core.ids import IdIndex
 from training.bootstrap import differences, estimates
 from training.evaluate.held_out import PROTOCOLS, HeldOut, Protocol, known_to_all
 from training.evaluate.results import Comparison, Population, UserRow
@@ -48,18 +48,6 @@ class UserTable:
         """Return one row a listener."""
         labels = {"model": self.subject.name, "protocol": self.protocol}
         return pd.DataFrame({"user_id": self.user_ids, **labels, "relevant": self.relevant, **self.figures})
-
-    def rankings(self) -> Iterator[dict[str, object]]:
-        """Yield what was recommended, one object a listener."""
-        ids = self.subject.model.tracks.ids
-        for user_id, ranked in zip(self.user_ids, self.lists.tolist(), strict=True):
-            yield {
-                "user_ids": [user_id],
-                "model": self.subject.name,
-                "strategy": None,
-                "protocol": self.protocol,
-                "track_ids": [ids[row] for row in ranked if row != UNKNOWN],
-            }
 
 
 def draw_users(
