@@ -16,7 +16,7 @@ from training.recordings import UNLABELLED, Recordings, artist_of, labels_of
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_ROWS_AT_ONCE: Final = 512
+_ROWS_AT_ONCE: Final = 128
 _RESERVED: Final = 10
 """Places of a list that may go to tracks which no list would show."""
 
