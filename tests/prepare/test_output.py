@@ -8,7 +8,7 @@ import pytest
 from service.core.errors import DataError
 from tests.prepare.worlds import event, rows, run, scores, write_json, write_lines
 from training.__main__ import main
-from training.prepare.folder import staging
+from training.prepare.folder import working_folder
 
 SCHEMA = {
     "user_id": "VARCHAR",
@@ -125,7 +125,7 @@ def test_what_a_killed_prepare_left_is_cleaned_up_and_what_it_was_replacing_come
 
 def test_what_another_prepare_is_working_on_stays(tmp_path: Path) -> None:
     log = write_json(tmp_path / "log.jsonl", [event("u", "a")])
-    with staging(tmp_path / "out") as other:
+    with working_folder(tmp_path / "out") as other:
         run(tmp_path / "out", log)
 
         assert other.exists()

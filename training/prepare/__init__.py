@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from service.core.errors import ConfigurationError, DataError
 from training.prepare.catalogue import ARTISTS, TRACKS, USERS, read_tracks, read_users
 from training.prepare.cleaning import Counts, clean, count
-from training.prepare.folder import PREPARED, publish, staging
+from training.prepare.folder import PREPARED, publish, working_folder
 from training.prepare.groups import write_groups
 from training.prepare.report import Report, count_pairs, density
 from training.prepare.splits import NAMES, Split, make_pairs
@@ -85,7 +85,7 @@ def prepare(settings: PrepareSettings, out: Path) -> Report:
     settings that contradict each other.
     """
     _check(settings, out)
-    with staging(out) as folder:
+    with working_folder(out) as folder:
         prepared, work = folder / PREPARED, folder / "work"
         prepared.mkdir()
         n_groups = None if settings.groups is None else write_groups(settings.groups, prepared / "groups.parquet")

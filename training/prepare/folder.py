@@ -12,7 +12,7 @@ PREPARED, REPLACED = "prepared", "replaced"
 
 
 @contextmanager
-def staging(out: Path) -> Iterator[Path]:
+def working_folder(out: Path) -> Iterator[Path]:
     """Yield a new hidden folder beside `out`, which goes away with all that is in it.
 
     What a process that was killed left there goes too; if that was between the two renames of `publish`, `out` gets
