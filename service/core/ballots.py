@@ -104,10 +104,13 @@ class Ballots:
         """
         asked = slice(None) if groups is None else torch.from_numpy(groups).to(self.vectors.device)
         rows = rows.to(self.vectors.device).clamp(min=0)
+        wide = rows[:, None, :].expand(-1, self.members, -1)
         if self._all_are_counted:
-            votes = self.votes[asked].gather(2, rows[:, None, :].expand(-1, self.members, -1))
-        else:
+            votes = self.votes[asked].gather(2, wide)
+        elif rows.shape[1] * self.vectors.shape[2] < self.members * len(self.model.tracks):
             votes = self._votes(self.model.score_tracks(self.vectors[asked], rows), groups)
+        else:  # tracks have more numbers to look at than members have scores
+            votes = self._votes(self.model.score(self.vectors[asked].flatten(0, 1)), groups).gather(2, wide)
         counted: NDArray[np.float32] = votes.numpy(force=True)
         return counted
 
