@@ -109,15 +109,21 @@ def name_lines(path: Path, unreadable: duckdb.DuckDBPyConnection, rows: int, key
 def _lines_at(path: Path, places: Sequence[int], rows: int) -> list[tuple[int, bytes]]:
     """Return number and text of the lines at some places, from 0, among those that are not blank."""
     with open_log(path) as file:
-        found = _pick(file, places)
-        if places[-1] + sum(1 for _ in file) == rows - 1:  # nothing is blank, so no line had to be looked at
-            return [(place + 1, line) for place, line in zip(places, found, strict=True)]
-    with open_log(path) as file:
-        return _pick((numbered for numbered in enumerate(file, start=1) if not numbered[1].isspace()), places)
+        lines = list(_pick(file, places))
+        found = [(place + 1, line) for place, line in zip(places, lines, strict=False)]
+        has_blanks = places[-1] + 1 + sum(1 for _ in file) != rows  # else no line had to be looked at
+    if has_blanks:
+        with open_log(path) as file:
+            numbered = ((number, line) for number, line in enumerate(file, start=1) if not line.isspace())
+            found = list(_pick(numbered, places))
+    if len(found) < len(places):
+        raise DataError(f"{path} changed while it was read")
+    return found
 
 
-def _pick(lines: Iterator[Line], places: Sequence[int]) -> list[Line]:
-    return [next(islice(lines, place - before - 1, None)) for before, place in pairwise([-1, *places])]
+def _pick(lines: Iterator[Line], places: Sequence[int]) -> Iterator[Line]:
+    gaps = (place - before - 1 for before, place in pairwise([-1, *places]))
+    return chain.from_iterable(islice(lines, gap, gap + 1) for gap in gaps)
 
 
 def _what_is_wrong(line: bytes, keys: Sequence[str]) -> str | None:
