@@ -15,7 +15,7 @@ from service.core.strategies import STRATEGIES
 from training.bootstrap import CONFIDENCE, RESAMPLES
 from training.data import Split
 from training.evaluate.candidates import compare_candidates, describe_candidates, rank_candidates, read_candidates
-from training.evaluate.cohorts import Cohort, describe, drawn_cohorts, selections
+from training.evaluate.cohorts import Cohort, Selection, describe, drawn_cohorts, selections
 from training.evaluate.cold_start import judge_guests
 from training.evaluate.group_metrics import GROUP_WEIGHT
 from training.evaluate.held_out import PROTOCOLS, HeldOut, Protocol, known_to_all, usual_protocol
@@ -23,9 +23,6 @@ from training.evaluate.listeners import UserTable, compare_users, draw_users, ju
 from training.evaluate.playlists import GroupTable, check_baselines, compare_playlists, judge_playlists
 from training.evaluate.rankings import Line, rankings
 from training.evaluate.results import (
-    Candidates,
-    ColdStart,
-    Comparison,
     DataInfo,
     ModelInfo,
     Population,
@@ -114,41 +111,18 @@ def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
     population, users = draw_users(held_out, subjects, plan.max_users, plan.seed)
     if not users and not needs_nothing:
         raise DataError(_nobody(held_out, population))
-
     say(f"ranking all tracks for {len(users)} listeners")
     user_tables = judge_users(held_out, subjects, users, plan.cutoffs) if users else []
-
-    usual = usual_protocol(plan.group_protocols, bool(held_out.new.all()))
-    cohorts = _cohorts(plan, held_out, subjects, given)
-    groups = [group for cohort in cohorts for group in cohort.groups]
-    chosen = selections(cohorts, plan.n_groups if plan.groups is None else [len(groups)])
-    whole = chosen[-len(selections(cohorts, [1])) :]
-    say(f"making playlists for {len(groups)} groups")
-    group_tables = judge_playlists(
-        held_out, subjects, plan.strategies, groups, plan.cutoffs, plan.seed, plan.group_protocols, plan.group_weight
-    )
-    judged = group_tables if users else []  # without anything held out their figures say nothing
-    session_tables: list[GroupTable] = []
-    if plan.sessions and groups and users:
-        say(f"making sessions for {len(groups)} groups")
-        session_tables = judge_sessions(
-            held_out, subjects, plan.strategies, groups, usual, plan.seed, plan.group_weight
-        )
-
-    guests: ColdStart | None = None
+    playlists = _make_playlists(plan, held_out, subjects, given, say)
+    sessions = _make_sessions(plan, held_out, subjects, playlists, say) if plan.sessions and users else []
+    # Without anything held out the figures of playlists say nothing; they are made for their rankings alone.
+    judged = playlists.tables if users else []
+    guests = None
     if plan.cold_start is not None:
         say("ranking for guests")
-        k = middle_cutoff(plan.cutoffs)
-        guests = judge_guests(held_out, subjects, users, k, plan.seed, plan.cold_start)
-
-    candidates: Candidates | None = None
-    candidate_comparisons: list[Comparison] = []
-    if plan.candidates is not None:
-        say(f"ranking {len(lists)} candidate lists")
-        tables = rank_candidates(lists, subjects, plan.strategies, plan.seed, plan.group_weight)
-        candidates = describe_candidates(plan.candidates, lists, tables, subjects, plan.cutoffs, plan.seed)
-        candidate_comparisons = compare_candidates(tables, plan.cutoffs, plan.baselines, plan.seed)
-
+        guests = judge_guests(held_out, subjects, users, middle_cutoff(plan.cutoffs), plan.seed, plan.cold_start)
+    say(f"ranking {len(lists)} candidate lists")
+    candidate_tables = rank_candidates(lists, subjects, plan.strategies, plan.seed, plan.group_weight)
     say("drawing resamples")
     models = [_model_info(subject, held_out) for subject in subjects]
     results = Results(
@@ -161,26 +135,71 @@ def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
         models=models,
         population=population,
         users=[table.row(plan.cutoffs, plan.seed) for table in user_tables],
-        cohorts=[describe(held_out, subjects, cohort) for cohort in cohorts],
-        groups=[table.row(selection, plan.cutoffs, plan.seed) for selection in chosen for table in judged],
-        sessions=[table.row(selection, SESSION_CUTOFFS, plan.seed) for selection in whole for table in session_tables],
+        cohorts=[describe(held_out, subjects, cohort) for cohort in playlists.cohorts],
+        groups=[table.row(part, plan.cutoffs, plan.seed) for part in playlists.parts for table in judged],
+        sessions=[table.row(part, SESSION_CUTOFFS, plan.seed) for part in playlists.largest for table in sessions],
         cold_start=guests,
-        candidates=candidates,
+        candidates=None
+        if plan.candidates is None
+        else describe_candidates(plan.candidates, lists, candidate_tables, subjects, plan.cutoffs, plan.seed),
         comparisons=[
             *compare_users(user_tables, plan.seed),
-            *compare_playlists(judged, whole, plan.baselines, plan.seed),
-            *compare_playlists(session_tables, whole, plan.baselines, plan.seed, of="sessions"),
-            *candidate_comparisons,
+            *compare_playlists(judged, playlists.largest, plan.baselines, plan.seed),
+            *compare_playlists(sessions, playlists.largest, plan.baselines, plan.seed, of="sessions"),
+            *compare_candidates(candidate_tables, plan.cutoffs, plan.baselines, plan.seed),
         ],
-        warnings=_warnings(held_out, models, groups),
+        warnings=_warnings(held_out, models, playlists.groups),
         seconds=perf_counter() - started,
     )
-    lines: Iterable[Line] = ()
-    if plan.rankings:
-        everybody = known_to_all(set(held_out.train["user_id"]), [subject.model.users for subject in subjects])
-        ranked = [everybody[row] for row in sample(np.arange(len(everybody)), plan.max_users, plan.seed)]
-        lines = rankings(held_out, subjects, ranked, group_tables, max(plan.cutoffs))
-    return Evaluation(results, subjects, user_tables, group_tables, lines)
+    lines = _rankings(plan, held_out, subjects, playlists.tables) if plan.rankings else ()
+    return Evaluation(results, subjects, user_tables, judged, lines)
+
+
+@dataclass(frozen=True, eq=False)
+class _Playlists:
+    """The groups of an evaluation, and what was made for them."""
+
+    cohorts: list[Cohort]
+    parts: list[Selection]
+    """The tables to report."""
+    largest: list[Selection]
+    """Those of all groups of a cohort, and of all cohorts."""
+    tables: list[GroupTable]
+
+    @property
+    def groups(self) -> list[Group]:
+        """Return the groups of all cohorts, one cohort after the other."""
+        return [group for cohort in self.cohorts for group in cohort.groups]
+
+
+def _make_playlists(
+    plan: Plan, held_out: HeldOut, subjects: Sequence[Subject], given: list[Group], say: Say
+) -> _Playlists:
+    cohorts = _cohorts(plan, held_out, subjects, given)
+    groups = [group for cohort in cohorts for group in cohort.groups]
+    numbers = plan.n_groups if plan.groups is None else [len(groups)]
+    say(f"making playlists for {len(groups)} groups")
+    tables = judge_playlists(
+        held_out, subjects, plan.strategies, groups, plan.cutoffs, plan.seed, plan.group_protocols, plan.group_weight
+    )
+    return _Playlists(cohorts, selections(cohorts, numbers), selections(cohorts, [max(numbers)]), tables)
+
+
+def _make_sessions(
+    plan: Plan, held_out: HeldOut, subjects: Sequence[Subject], playlists: _Playlists, say: Say
+) -> list[GroupTable]:
+    say(f"making sessions for {len(playlists.groups)} groups")
+    protocol = usual_protocol(plan.group_protocols, all_new=bool(held_out.new.all()))
+    return judge_sessions(held_out, subjects, plan.strategies, playlists.groups, protocol, plan.seed, plan.group_weight)
+
+
+def _rankings(
+    plan: Plan, held_out: HeldOut, subjects: Sequence[Subject], tables: Sequence[GroupTable]
+) -> Iterable[Line]:
+    """Return what listeners and groups get; of more than `max_users` listeners so many are drawn."""
+    known = known_to_all(set(held_out.train["user_id"]), [subject.model.users for subject in subjects])
+    drawn = [known[row] for row in sample(np.arange(len(known)), plan.max_users, plan.seed)]
+    return rankings(held_out, subjects, drawn, tables, max(plan.cutoffs))
 
 
 def _subjects(plan: Plan) -> list[Subject]:

@@ -35,7 +35,7 @@ EARLIER: Final[dict[Split, tuple[Split, ...]]] = {"validation": ("train",), "tes
 """The splits that can be judged by, and those that came before."""
 
 
-def usual_protocol(judged: Collection[Protocol], all_new: bool) -> Protocol:
+def usual_protocol(judged: Collection[Protocol], *, all_new: bool) -> Protocol:
     """Return which of the protocols that groups are judged by says most, where there is room for one alone.
 
     Where all that is held out is new to its listener, as in playlists, what is known already can never be right.

@@ -217,4 +217,4 @@ class Results(_Record):
     @property
     def usual(self) -> Protocol:
         """Return the protocol of groups that is shown where there is room for one alone."""
-        return usual_protocol(self.group_protocols, self.data.new == self.data.relevant)
+        return usual_protocol(self.group_protocols, all_new=self.data.new == self.data.relevant)
