@@ -64,7 +64,8 @@ def slow_similarity(
     log: np.ndarray, artists: list[str], albums: list[str], shrinkage: float, content: float
 ) -> np.ndarray:
     """The formula, pair by pair."""
-    artist_prior, album_prior = (content * slow_mean_cosine(log, groups) for groups in (artists, albums))
+    artist_prior = max(content * slow_mean_cosine(log, artists), 1e-6)
+    album_prior = max(content * slow_mean_cosine(log, albums), artist_prior + 1e-6)
     tracks = log.shape[1]
     table = np.zeros((tracks, tracks))
     for i in range(tracks):
@@ -116,6 +117,14 @@ def test_a_track_that_nobody_played_gets_its_album_then_its_artist_popular_ones_
     cold = lists(Similar(), prepared(log, list(adele.values())))[5]
 
     assert [list(adele)[track] for track in cold] == ["hello", "million years", "skyfall", "someone"]
+
+
+def test_a_track_that_nobody_played_has_neighbours_where_nobody_played_two_of_one_artist() -> None:
+    adele = [TrackInfo(artist="Adele", album_id=album) for album in ("25", "21", "21")]
+    #                h  s  cold
+    log = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0]])
+
+    assert list(lists(Similar(), prepared(log, adele))[2]) == [1, 0]
 
 
 def test_releases_of_a_recording_share_their_listeners_and_one_place() -> None:

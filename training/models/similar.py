@@ -17,6 +17,8 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _ROWS_AT_ONCE: Final = 128
+_LEAST_PRIOR: Final = 1e-6
+"""Of one artist, and what one album has more: too little to move anything, enough for a track that nobody played."""
 _RESERVED: Final = 10
 """Places of a list that may go to tracks which no list would show."""
 
@@ -56,7 +58,9 @@ class Similar(Algorithm):
         artists = recordings.labelled(artist_of_track)
         albums = recordings.labelled(labels_of([info.album_id for info in catalogue]))
         cosines = {"artist": mean_cosine(played, artists), "album": mean_cosine(played, albums)}
-        kin = [(artists, self.content * cosines["artist"]), (albums, self.content * cosines["album"])]
+        artist_prior = max(self.content * cosines["artist"], _LEAST_PRIOR)
+        album_prior = max(self.content * cosines["album"], artist_prior + _LEAST_PRIOR)
+        kin = [(artists, artist_prior), (albums, album_prior)]
         listeners = np.asarray(played.sum(axis=0), dtype=np.float64)
         made_by = artist_of_track[recordings.shown]
         blocks = []
