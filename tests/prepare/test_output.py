@@ -1,5 +1,7 @@
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -164,6 +166,14 @@ def test_the_command_line_prepares_and_shows_the_report(tmp_path: Path, capsys: 
     assert ("007", "a") in scores(tmp_path / "out") | scores(tmp_path / "out", "validation") | scores(
         tmp_path / "out", "test"
     )
+
+
+def test_preparing_waits_for_no_library_that_only_training_needs() -> None:
+    code = "import sys; from training.__main__ import parser; parser(['prepare']); print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert "duckdb" in modules
+    assert not {"torch", "numba", "pandas", "scipy"} & set(modules)
 
 
 def test_work_that_does_not_fit_in_memory_moves_to_disk_or_says_what_to_do(tmp_path: Path) -> None:
