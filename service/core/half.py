@@ -18,8 +18,11 @@ _SLACK: Final = 1.01
 _WORTH: Final = 1 << 18
 """Factors to multiply with, below which nothing can be gained."""
 
-_LISTENERS, _TRACKS, _TRIALS = 8, 1 << 15, 10
-"""Size and number of the products that are timed."""
+_TRACKS: Final = 1 << 14
+"""Rows that are looked at together: enough to time a product, and few enough to need no memory to speak of."""
+
+_LISTENERS, _TRIALS = 8, 10
+"""Rows on the other side of the products that are timed, and their number."""
 
 
 class HalfFactors:
@@ -27,9 +30,10 @@ class HalfFactors:
 
     def __init__(self, item_factors: Tensor) -> None:
         self._factors = item_factors.bfloat16()
-        widened = self._factors.float()
-        self._longest = float(widened.norm(dim=1).max())
-        self._furthest = float((item_factors - widened).norm(dim=1).max())
+        self._longest = self._furthest = 0.0
+        for wide, narrow in zip(torch.split(item_factors, _TRACKS), torch.split(self._factors, _TRACKS), strict=True):
+            self._longest = max(self._longest, float(narrow.float().norm(dim=1).max()))
+            self._furthest = max(self._furthest, float((wide - narrow).norm(dim=1).max()))
 
     def score(self, vectors: Tensor) -> RoughScores:
         """Return the dot products of vectors (n, dim) with every track.
@@ -46,8 +50,8 @@ def half_if_faster(item_factors: Tensor) -> HalfFactors | None:
     if item_factors.device.type != "cpu" or item_factors.numel() < _WORTH:
         return None
     listeners, tracks = item_factors[:_LISTENERS], item_factors[:_TRACKS]
-    half, by_dim = HalfFactors(tracks), tracks.T.contiguous()
-    if _seconds(lambda: half.score(listeners)) > _seconds(lambda: listeners @ by_dim):
+    half = HalfFactors(tracks)
+    if _seconds(lambda: half.score(listeners)) > _seconds(lambda: listeners @ tracks.T):
         return None
     return HalfFactors(item_factors)
 
