@@ -106,7 +106,7 @@ def test_the_same_seed_gives_the_same_factors_and_another_seed_others(solver: st
 
 @pytest.mark.parametrize("solver", FAST)
 def test_who_liked_nothing_gets_zeros(solver: str) -> None:
-    found = fit(WMF(dim=5, epochs=15, solver=solver), listening(30, 24))  # track 1 was only skipped
+    found = fit(WMF(dim=5, solver=solver), listening(30, 24))  # track 1 was only skipped
 
-    np.testing.assert_array_equal(found.items[1], 0)
+    np.testing.assert_allclose(found.items[1], 0, atol=1e-12)  # below, conjugate gradient stops
     assert np.abs(found.items[[0, 2]]).max(axis=1).min() > 0
