@@ -78,7 +78,7 @@ class WMF(Algorithm):
     """How the weight of a cell grows with its score, see `relative_weight` and `logarithmic_weight`."""
     popularity_exponent: float = Field(default=0.4, ge=0, le=1)
     """gamma of the `relative` weight: how much less a track says that everybody plays; 0 for all alike."""
-    length_exponent: float = Field(default=0.5, ge=0, le=1)
+    length_exponent: float = Field(default=0.0, ge=0, le=1)
     """p of the `relative` weight: how much less a track says of a listener of many."""
     album_weight: float = Field(default=5.0, ge=0)
     """What a track of an album weighs beside a heard one, each album a listener of its own; where they are known."""
