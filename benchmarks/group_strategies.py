@@ -6,7 +6,7 @@ Relevant is what each member turned out to hear and had not heard before; lists 
 worth nothing to them and may still come for the others (`--protocol new`: comes for nobody). Groups are drawn anew for
 every seed. Means are over all groups, `t` is that of the paired test of nDCG against `fair_share` over the same groups:
 positive where fair_share is better. `--judge validation` learns from the train file alone and judges by the valid file:
-choose with it, and never with the test file.
+choose with it, and never with the test file. `--model blend` blends the others with the weights that it gets there.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.public_split import FILES, write_split
+from benchmarks.public_split import FILES, Judge, write_split
 from service.core.artifacts import ArtifactStore
 from service.core.strategies import STRATEGIES
 from training.__main__ import main as run_command
@@ -32,6 +32,7 @@ from training.evaluate.held_out import HeldOut, Protocol, known_to_all
 from training.evaluate.playlists import GroupTable, judge_playlists
 from training.evaluate.subject import Subject
 from training.groups import GROUP_TYPES, Listeners
+from training.models.blend import Blend
 
 RESULTS: Final = Path(__file__).parent / "results" / "groups.json"
 SIZES: Final = (2, 4, 8)
@@ -40,19 +41,37 @@ OURS: Final = "fair_share"
 METRICS: Final = {"ndcg": "nDCG", "min_ndcg": "worst member", "zero_recall": "zRec", "prefix_min_max": "min/max"}
 
 
-def trained(data: Path, model: str) -> Subject:
-    """Return a model trained with its default parameters, kept beside the data."""
+def prepared(judge: Judge) -> Path:
+    """Return the folder of the data to learn from and to judge by."""
+    folder = Path(f"data/ml-1m-{judge}")
+    write_split(Path(os.environ["TUTTI_DATA"]) / "ml-1m", folder, judge)
+    return folder
+
+
+def trained(judge: Judge, model: str) -> ArtifactStore:
+    """Return where a model is that was trained with its default parameters, a blend's weights chosen on validation."""
+    data = prepared(judge)
     store = ArtifactStore(data / "models")
     if model not in store.names():
-        run_command(["train", model, "--data", str(data), "--models", str(store.root), "--seed", "0"])
-    return Subject.of(store.load(model))
+        parts = Blend().parts if model == "blend" else ()
+        for part in parts:
+            trained(judge, part)
+        chosen = ["--set", f"weights={','.join(map(str, weights(parts)))}"] if parts and judge == "test" else []
+        run_command(["train", model, "--data", str(data), "--models", str(store.root), "--seed", "0", *chosen])
+    return store
+
+
+def weights(parts: Sequence[str]) -> list[float]:
+    """Return what a blend of these parts gives to each when validation decides."""
+    metrics = trained("validation", "blend").manifest("blend").metrics
+    return [metrics[f"weight_{part}"] for part in parts]
 
 
 def judged(
-    data: Path, model: str, strategies: Sequence[str], protocol: Protocol, groups: int, seed: int
+    judge: Judge, model: str, strategies: Sequence[str], protocol: Protocol, groups: int, seed: int
 ) -> tuple[list[GroupTable], list[Selection]]:
     """Return a table for each strategy over so many groups a cell, and the cells, all of them together first."""
-    held_out, subject = HeldOut.load(data), trained(data, model)
+    held_out, subject = HeldOut.load(prepared(judge)), Subject.of(trained(judge, model).load(model))
     listeners = Listeners.of(known_to_all(held_out.users("new"), [subject.model.users]), held_out.train)
     cells = drawn_cohorts(listeners, GROUP_TYPES, SIZES, groups, seed)
     everybody = [group for cell in cells for group in cell.groups]
@@ -113,16 +132,15 @@ def main() -> None:
     parser.add_argument("--cells", action="store_true", help="also print every cell")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    source = os.environ.get("TUTTI_DATA")
-    if not source:
+    if "TUTTI_DATA" not in os.environ:
         print("group_strategies: TUTTI_DATA is not set, left out", file=sys.stderr)
         return
-    data = Path(f"data/ml-1m-{arguments.judge}")
-    write_split(Path(source) / "ml-1m", data, arguments.judge)
     strategies = list(dict.fromkeys([OURS, *arguments.strategy]))
     rows = []
     for model in arguments.model:
-        tables, cells = judged(data, model, strategies, arguments.protocol, arguments.n_groups, arguments.seed)
+        tables, cells = judged(
+            arguments.judge, model, strategies, arguments.protocol, arguments.n_groups, arguments.seed
+        )
         rows += [row(table, tables[0], cell, arguments.seed) for cell in cells for table in tables]
     shown = rows if arguments.cells else [entry for entry in rows if entry.cell == ALL]
     what = f"ml-1m, {arguments.judge} file, {arguments.protocol}, {K} tracks, seed {arguments.seed}"
