@@ -1,4 +1,4 @@
-"""From who played what to dense rows of item-item weights, a block at a time, and to the rows that an artifact keeps."""
+"""From who played what to dense rows of item-item weights, a block at a time, and to the rows an artifact keeps."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Self
