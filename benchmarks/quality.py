@@ -50,11 +50,10 @@ class Contestant(NamedTuple):
 
 PLAYLISTS: Final = {
     "item_knn": Contestant("item_knn"),
-    "wmf": Contestant("wmf", overrides={"length_exponent": 0.5}),
-    "wmf, large": Contestant("wmf", "large", {"length_exponent": 0.5}),
+    "wmf": Contestant("wmf"),
+    "wmf, large": Contestant("wmf", "large"),
     "ease": Contestant("ease"),
 }
-"""length_exponent .5 was the default of WMF when the blend was chosen; validation has .0890 with it, .0894 without."""
 PLAYLISTS_BLEND: Final = ("ease", "item_knn", "wmf, large")
 
 GOWALLA: Final = {
