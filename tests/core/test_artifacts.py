@@ -160,7 +160,7 @@ def test_an_unknown_kind_lists_the_known_ones(tmp_path: Path) -> None:
         [worlds.TrackInfo()] * 3,
     )
 
-    with pytest.raises(ArtifactError, match=r"'facors', known: \['factors', 'item_item', 'top_tracks'\]"):
+    with pytest.raises(ArtifactError, match=r"'facors', known: \['blend', 'factors', 'item_item', 'top_tracks'\]"):
         worlds.load(tmp_path, "odd")
 
 
