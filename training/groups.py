@@ -70,7 +70,10 @@ def draw_groups(listeners: Listeners, group_type: GroupType, size: int, number: 
     DataError where there are fewer listeners than a group has members.
     """
     if len(listeners.user_ids) < size:
-        raise DataError(f"a group of {size} needs {size} users to judge by, there are {len(listeners.user_ids)}")
+        raise DataError(
+            f"a group of {size} needs {size} users to judge by, there are {len(listeners.user_ids)}; --group-size asks "
+            "for smaller ones"
+        )
     rng = np.random.default_rng([seed, size, GROUP_TYPES.index(group_type)])
     draws = [_draw(listeners, group_type, size, rng) for _ in range(number)]
     return [

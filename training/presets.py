@@ -34,8 +34,11 @@ class PresetFile(BaseModel):
         """Return the preset in a file; `ConfigurationError` where it is not one of this algorithm."""
         try:
             preset = cls.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise ConfigurationError(f"{path} is not a preset: {' '.join(str(error).split())}") from error
+        except OSError as error:
+            raise ConfigurationError(f"{path} is not a preset: {error}") from error
+        except ValidationError as error:
+            faults = "; ".join(": ".join([*map(str, fault["loc"]), fault["msg"]]) for fault in error.errors())
+            raise ConfigurationError(f"{path} is not a preset: {faults}") from error
         if preset.algorithm != algorithm:
             raise ConfigurationError(f"{path} is a preset of {preset.algorithm}, not of {algorithm}")
         return preset

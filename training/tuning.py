@@ -1,6 +1,8 @@
 """The search for parameters on validation data: tree-structured Parzen estimators (Bergstra et al. 2011), by Optuna."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -8,12 +10,13 @@ from typing import Final
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
 from pydantic import JsonValue
 
 from service.core.artifacts import DataFingerprint, Manifest
 from service.core.errors import ConfigurationError, DataError, TrainingError
 from training.data import PreparedData
-from training.metrics import validation_metrics
+from training.metrics import Truth, validation_metrics
 from training.models.algorithm import Algorithm, Choice, Fitted, Progress, Range, silent
 from training.presets import PresetFile
 from training.served import history_arrays, served
@@ -37,24 +40,39 @@ def tune(
     """Return the best parameters of so many trials, those that `storage` remembers of these data included.
 
     The first trial is the preset `default`. Each is drawn from the seed and the number of trials before it, so a
-    search that was stopped goes on as if it had not been.
+    search that was stopped, a trial half done, goes on as if it had not been.
     """
     if not algorithm.search:
         raise ConfigurationError(f"{name} has no parameters to search")
-    if not len(data.validation.known().liked().user_rows):
-        raise DataError("there are no validation pairs of known users and tracks to judge a trial on")
+    heard = data.interactions.matrix
+    if not Truth.of(data.validation, heard.shape, excluded=heard).relevant.nnz:
+        raise DataError("there are no validation pairs of known users and tracks, new to them, to judge a trial on")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        study_name=f"{name} {metric} {data.fingerprint[:12]}",
-        storage=remembered(storage),
-        direction="maximize",
-        load_if_exists=True,
-    )
-    for done in range(len(study.trials), trials):
+    with _readable(storage):
+        study = optuna.create_study(
+            study_name=f"{name} {metric} {data.fingerprint[:12]}",
+            storage=remembered(storage),
+            direction="maximize",
+            load_if_exists=True,
+        )
+    for done in range(len(finished(study)), trials):
         study.sampler = optuna.samplers.TPESampler(seed=seed + done)
         study.optimize(lambda trial: judged(trial, algorithm, data, metric, seed, device), n_trials=1)
         progress(done + 1, trials, note(study))
     return found(study, name, metric, data)
+
+
+def finished(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that came to an end, by a figure or because they diverged; a stopped one did not."""
+    return study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
+
+
+@contextmanager
+def _readable(storage: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:  # whatever other JSON lines hold
+        raise DataError(f"{storage} is not a journal of trials ({error!r}); name another --storage") from error
 
 
 def remembered(storage: Path | None) -> BaseStorage:
@@ -68,7 +86,7 @@ def judged(
     trial: optuna.Trial, algorithm: type[Algorithm], data: PreparedData, metric: str, seed: int, device: str
 ) -> float:
     """Return the metric of one trial; parameters that diverge are given up."""
-    overrides = {} if trial.number == 0 else drawn(trial, algorithm.search)
+    overrides = drawn(trial, algorithm.search) if finished(trial.study) else {}
     chosen = algorithm.preset(overrides=overrides)
     trial.set_user_attr("parameters", overrides)
     try:
@@ -120,14 +138,15 @@ def note(study: optuna.Study) -> str:
 
 def found(study: optuna.Study, name: str, metric: str, data: PreparedData) -> PresetFile:
     """Return the parameters of the best trial; `TrainingError` if every single one diverged."""
-    if not any(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials):
-        raise TrainingError(f"none of {len(study.trials)} trials of {name} trains")
+    trials = finished(study)
+    if not any(trial.state == TrialState.COMPLETE for trial in trials):
+        raise TrainingError(f"none of {len(trials)} trials of {name} trains")
     best = study.best_trial
     return PresetFile(
         algorithm=name,
         parameters=best.user_attrs["parameters"],
         metric=metric,
         value=study.best_value,
-        trials=len(study.trials),
+        trials=len(trials),
         data=data.fingerprint,
     )

@@ -150,3 +150,10 @@ def test_the_shortlist_names_the_best_of_every_part_once() -> None:
     tracks, first = shortlist(scores)
 
     assert tracks[first].tolist() == list(range(CANDIDATES + CANDIDATES // 2))
+
+
+def test_a_part_that_is_not_there_is_named(store: ArtifactStore, board: PreparedData) -> None:
+    with pytest.raises(
+        TrainingError, match=r"has no model 'ease' to blend, only \['item_knn', 'lots'\]; train it first"
+    ):
+        blended(store, board, "item_knn", "ease")

@@ -14,7 +14,7 @@ from training.models import ALGORITHMS
 from training.models.algorithm import Range, silent
 from training.models.item_knn import ItemKNN
 from training.presets import PresetFile
-from training.tuning import remembered, tune
+from training.tuning import finished, remembered, tune
 
 SEARCHED = [(name, parameter) for name, algorithm in ALGORITHMS.items() for parameter in algorithm.search]
 
@@ -35,7 +35,7 @@ def search(trials: int, storage: Path | None = None, seed: int = 0) -> PresetFil
 
 def trials_in(storage: Path) -> list[dict[str, object]]:
     study = optuna.load_study(study_name=None, storage=remembered(storage))
-    return [trial.params for trial in study.trials]
+    return [trial.params for trial in finished(study)]
 
 
 @pytest.mark.parametrize(("name", "parameter"), SEARCHED, ids=lambda value: value)
@@ -62,6 +62,24 @@ def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path)
     assert stopped == whole
     assert trials_in(tmp_path / "stopped") == trials_in(tmp_path / "whole")
     assert len(trials_in(tmp_path / "whole")) == 5
+
+
+@pytest.mark.parametrize("before", [0, 2])
+def test_a_trial_that_was_killed_is_run_again(before: int, tmp_path: Path) -> None:
+    search(1 + before, tmp_path / "whole")
+    if before:
+        search(before, tmp_path / "killed")
+    optuna.create_study(
+        study_name=f"item_knn ndcg@5 {prepared(*checkerboard()).fingerprint[:12]}",
+        storage=remembered(tmp_path / "killed"),
+        direction="maximize",
+        load_if_exists=True,
+    ).ask()
+
+    preset = search(1 + before, tmp_path / "killed")
+
+    assert preset == search(1 + before, tmp_path / "whole")
+    assert trials_in(tmp_path / "killed") == trials_in(tmp_path / "whole")
 
 
 def test_trials_that_are_there_already_are_not_run_again(tmp_path: Path) -> None:
@@ -94,6 +112,52 @@ def test_without_validation_pairs_nothing_is_searched() -> None:
         )
 
 
+def test_validation_pairs_that_training_has_judge_nothing() -> None:
+    train, _ = checkerboard()
+
+    with pytest.raises(DataError, match="no validation pairs of known users and tracks, new to them"):
+        tune(
+            "ease",
+            ALGORITHMS["ease"],
+            prepared(train, train[:3]),
+            trials=1,
+            metric="ndcg@10",
+            storage=None,
+            seed=0,
+            device="cpu",
+            progress=silent,
+        )
+
+
+@pytest.mark.parametrize("text", ['{"op_code": \n{}\n', '{"colour": "red"}\n', "[1, 2]\n", "\xff\n"])
+def test_a_file_that_is_no_journal_is_named(text: str, tmp_path: Path) -> None:
+    storage = tmp_path / "notes"
+    storage.write_bytes(text.encode("latin-1"))
+
+    with pytest.raises(DataError, match=r"notes is not a journal of trials"):
+        search(1, storage)
+
+
+def test_folders_are_made_before_the_search(tmp_path: Path) -> None:
+    data, out = write(tmp_path / "data", *checkerboard()), tmp_path / "presets" / "found.json"
+    storage = tmp_path / "trials" / "journal"
+
+    code = main(
+        ["tune", "item_knn", "--data", str(data), "--trials", "1", "--out", str(out), "--storage", str(storage)]
+    )
+
+    assert code == 0
+    assert out.is_file()
+    assert storage.is_file()
+
+
+def test_a_preset_has_to_be_called_a_file_that_train_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["tune", "ease", "--data", str(tmp_path), "--trials", "1", "--out", str(tmp_path / "found")])
+
+    assert code == 2
+    assert "found has to end in .json" in capsys.readouterr().err
+
+
 def test_a_model_is_trained_with_what_was_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, models, out = write(tmp_path / "data", *checkerboard()), tmp_path / "models", tmp_path / "found.json"
 
@@ -122,6 +186,26 @@ def test_a_file_that_is_no_preset_is_named(tmp_path: Path, capsys: pytest.Captur
 
     assert code == 2
     assert "nothing.json is not a preset: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{"algorithm"', "Invalid JSON: "),
+        ('{"algorithm": 3}', "algorithm: Input should be a valid string; parameters: "),
+    ],
+)
+def test_what_is_wrong_with_a_preset_is_said_in_a_line(
+    text: str, fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.json"
+    broken.write_text(text, encoding="utf-8")
+
+    code = main(["train", "ease", "--data", str(tmp_path), "--preset", str(broken)])
+
+    assert code == 2
+    assert f"{broken} is not a preset: {fault}" in (error := capsys.readouterr().err)
+    assert "pydantic" not in error
 
 
 def test_an_unknown_metric_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Final
 
+from service.core.errors import ConfigurationError
 from training.commands.arguments import not_negative, positive
 from training.commands.train import device, progress_bar
 from training.data import load
@@ -39,6 +40,10 @@ def metric(text: str) -> str:
 def run(args: argparse.Namespace) -> int:
     """Search, write the preset and say how to train with it."""
     out: Path = args.out or Path(f"{args.model}{SUFFIX}")
+    if out.suffix != SUFFIX:
+        raise ConfigurationError(f"--out {out} has to end in {SUFFIX}, for `train --preset` to take it as a file")
+    for file in (out, args.storage or out):
+        file.parent.mkdir(parents=True, exist_ok=True)
     data = load(args.data)
     with progress_bar(f"{args.model}, {args.metric}") as progress:
         preset = tune(

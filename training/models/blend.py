@@ -139,6 +139,11 @@ class Blend(Algorithm):
 
 def published_part(store: ArtifactStore, name: str, data: PreparedData) -> Part:
     """Return the current version of a model, which has to come from the same training data."""
+    if name not in store.names():
+        raise TrainingError(
+            f"{store.root} has no model {name!r} to blend, only {store.names()}; train it first, or name others with "
+            "--set parts="
+        )
     artifact = store.load(name)
     manifest = artifact.manifest
     if manifest.data.sha256 != data.fingerprint:
@@ -149,7 +154,10 @@ def published_part(store: ArtifactStore, name: str, data: PreparedData) -> Part:
     if manifest.kind not in served_as.PARTS:
         raise TrainingError(f"{name} is of kind {manifest.kind!r}, and a blend takes {sorted(served_as.PARTS)}")
     if artifact.tracks != data.interactions.tracks:
-        raise TrainingError(f"{name} knows {len(artifact.tracks)} tracks, training {len(data.interactions.tracks)}")
+        raise TrainingError(
+            f"{name} knows {len(artifact.tracks)} tracks, training {len(data.interactions.tracks)}; a blend takes no "
+            "model of tracks that nobody has played"
+        )
     common = {*history_module.ARRAYS, *calibration_module.ARRAYS}
     about = BlendPart(
         name=name,
