@@ -57,6 +57,12 @@ def test_the_page_on_adding_names_exactly_what_is_there(registry: dict[str, obje
     assert sorted(registry) in [re.findall(r"`(\w+)`", names) for names in lists]
 
 
+def test_the_page_on_the_api_says_of_every_strategy_what_it_promises() -> None:
+    section = (ROOT / "docs/api.md").read_text(encoding="utf-8").split("### Strategies")[1].split("### ")[0]
+
+    assert sorted(re.findall(r"^\| `(\w+)` \| \S", section, re.MULTILINE)) == sorted(STRATEGIES)
+
+
 def test_the_strategy_that_the_page_on_adding_writes_ranks() -> None:
     source = next(block for block in blocks(ROOT / "docs/adding.md", "python") if "def enthusiasm" in block)
     names: dict[str, object] = {}
