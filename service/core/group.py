@@ -85,7 +85,7 @@ def rank_groups(model: Recommender, queries: Sequence[GroupQuery]) -> list[Group
         buckets[query.strategy, _needs_all_votes(query, rough), len(voters[position])].append(position)
     rankings: dict[int, GroupRanking] = {}
     for (strategy, all_votes, size), positions in buckets.items():
-        rows = max(size, 1) if all_votes else 1
+        rows = 1 if rough and not all_votes else max(size, 1)  # other vectors are as wide as the catalogue
         at_once = max(1, _VOTES_AT_ONCE // (rows * len(model.tracks)))
         for start in range(0, len(positions), at_once):
             chunk = positions[start : start + at_once]
@@ -200,12 +200,15 @@ def vectors_of(model: Recommender, members: Sequence[Member]) -> tuple[Tensor, C
     if len(known) == len(members):
         return vectors, calibration
     guests = [place for place, member in enumerate(members) if member.liked]
-    folded = model.fold_in([torch.from_numpy(history_of(model, members[place])) for place in guests])
-    measured = Calibration.measure(model.score(folded))
+    folded, tables = [vectors], [calibration.scores]
+    at_once = max(1, _VOTES_AT_ONCE // len(model.tracks))
+    for first in range(0, len(guests), at_once):
+        liked = [history_of(model, members[place]) for place in guests[first : first + at_once]]
+        folded.append(model.fold_in([torch.from_numpy(rows) for rows in liked]))
+        tables.append(Calibration.measure(model.score(folded[-1])).scores)
     order = np.argsort([*known, *guests])
-    tables = np.concatenate([calibration.scores, measured.scores])
-    return torch.cat([vectors, folded])[torch.from_numpy(order).to(vectors.device)], Calibration(
-        calibration.ranks, tables[order]
+    return torch.cat(folded)[torch.from_numpy(order).to(vectors.device)], Calibration(
+        calibration.ranks, np.concatenate(tables)[order]
     )
 
 

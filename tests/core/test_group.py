@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.group import GroupQuery, Member, rank_groups
+from service.core.group import GroupQuery, Member, rank_groups, vectors_of
 from service.core.recommender import Recommender
 from service.core.strategies import STRATEGIES
 from tests.core import worlds
@@ -134,6 +134,25 @@ def test_the_order_of_guests_and_known_users_is_kept(factors: Recommender) -> No
 
     assert guest_first.member_scores == known_first.member_scores[::-1]
     assert known_first.member_scores[0][known_first.rows.index(ROCK1)] == 1.0
+
+
+def test_guests_are_scored_a_few_at_a_time(factors: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    members = [Member(liked=(ROCK1,)), Member(CAT), Member(liked=(JAZZ1,)), Member(liked=(ROCK2, JAZZ3))]
+    vectors, calibration = vectors_of(factors, members)
+    listeners: list[int] = []
+    score = factors.score
+
+    def counted(vectors: torch.Tensor) -> torch.Tensor:
+        listeners.append(len(vectors))
+        return score(vectors)
+
+    monkeypatch.setattr(factors, "score", counted)
+    monkeypatch.setattr("service.core.group._VOTES_AT_ONCE", 2 * len(SONGS))
+    few, measured = vectors_of(factors, members)
+
+    assert listeners == [2, 1]
+    assert few.numpy() == pytest.approx(vectors.numpy())
+    assert measured.scores == pytest.approx(calibration.scores)
 
 
 def test_excluded_tracks_are_vetoed_for_the_whole_group(factors: Recommender) -> None:

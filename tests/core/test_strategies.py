@@ -8,8 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from service.core.ballots import NONE
+from service.core.calibration import Calibration
 from service.core.recommender import RoughScores
 from service.core.strategies import ON_SCORES, STRATEGIES
 from tests.core import slow
@@ -198,6 +200,29 @@ def test_fair_share_is_the_exhaustive_greedy_list(
     exhaustive = slow.fair_share(votes, weights, 30)
     assert slow.welfare(votes, weights, fast) == pytest.approx(slow.welfare(votes, weights, exhaustive), rel=1e-5)
     assert sum(a == b for a, b in zip(fast, exhaustive, strict=True)) >= min(30, tracks) - 2  # a near-tie may swap
+
+
+def test_groups_with_long_lists_race_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    random, race = np.random.default_rng(0), fair_share_module.race
+    alone = [ballots((random.uniform(size=(24, 900)) ** 4).tolist()) for _ in range(3)]
+    together = replace(
+        alone[0],
+        vectors=torch.cat([one.vectors for one in alone]),
+        scores=Calibration(alone[0].scores.ranks, np.concatenate([one.scores.scores for one in alone])),
+        weights=torch.ones(3, 24),
+    )
+    shapes = []
+
+    def watched(values: NDArray[np.float64], *others: object) -> object:
+        shapes.append(values.shape)
+        return race(values, *others)
+
+    monkeypatch.setattr(fair_share_module, "race", watched)
+    monkeypatch.setattr(fair_share_module, "_VALUES_AT_ONCE", 2 * 24 * 576)
+    lists = STRATEGIES["fair_share"](together, 30)
+
+    assert sorted(shapes) == [(1, 24, 576), (2, 24, 576), (3, 24, 96)]
+    assert lists.tolist() == [STRATEGIES["fair_share"](one, 30)[0].tolist() for one in alone]
 
 
 class Blurred(Table):

@@ -33,6 +33,9 @@ _SHORTLIST: Final = 66
 _LONGER: Final = 6
 """How much longer the list is each time it proves too short."""
 
+_VALUES_AT_ONCE: Final = 1 << 20
+"""Values of tracks to members that race at a time, so that memory stays bounded where lists get long."""
+
 _LEVELS: Final = np.array([0.5, 0.75, 1, 1.5])[:, None, None]
 """Where a bound looks for the water level, in levels that would do if all members were under water and none full."""
 
@@ -57,20 +60,27 @@ def fair_share(ballots: Ballots, k: int) -> torch.Tensor:
     if ballots.allowed is not None:
         sums.masked_fill_(~ballots.allowed, -torch.inf)
     picks = np.full((len(weights), min(k, sums.shape[1])), NONE)
-    size, groups = _SHORTLIST + k, np.arange(len(weights))
-    while len(groups):
+    waiting = _in_parts(np.arange(len(weights)), weights.shape[1], _SHORTLIST + k)
+    while waiting:
+        groups, size = waiting.pop()
         some = None if len(groups) == len(sums) else groups
         rows, tau = at_least(sums if some is None else sums[torch.from_numpy(some).to(sums.device)], size)
         values = _cube(ballots.votes_of(torch.from_numpy(rows), some)) * scale[groups, :, None]
         places, won, shares = race(values, weights[groups], had[groups], rows == NONE, picks.shape[1])
         picks[groups] = np.where(places == NONE, NONE, np.take_along_axis(rows, places.clip(0), axis=1))
         if size >= sums.shape[1]:
-            break
+            continue
         tau = _with_error(tau, error[groups], weights[groups] * scale[groups])
         bound = highest_gain(tau, caps[groups], weights[groups], shares)
-        groups = groups[(won < bound - _ROUNDING).any(axis=1)]
-        size *= _LONGER
+        again = groups[(won < bound - _ROUNDING).any(axis=1)]
+        waiting += _in_parts(again, weights.shape[1], size * _LONGER)
     return torch.from_numpy(picks).to(sums.device)
+
+
+def _in_parts(groups: NDArray[np.int64], members: int, size: int) -> list[tuple[NDArray[np.int64], int]]:
+    """Return the groups that race together on lists of this size, with that size."""
+    at_once = max(1, _VALUES_AT_ONCE // (members * size))
+    return [(groups[first : first + at_once], size) for first in range(0, len(groups), at_once)]
 
 
 def _cube(votes: NDArray[np.float32]) -> Floats:
