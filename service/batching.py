@@ -68,7 +68,9 @@ class BatchingScorer(Generic[Query, Answer]):
         batch_limit: int,
         report: Report,
         moment: float = MOMENT,
+        effort: Callable[[Query], float] = lambda _: 1,
     ) -> None:
+        """`effort` says how much more work a query is than another, roughly."""
         self._score = score
         self._executor = executor
         self._capacity = capacity
@@ -77,8 +79,9 @@ class BatchingScorer(Generic[Query, Answer]):
         self._queue: deque[_Waiting[Query, Answer]] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._moment = moment
-        self._query_seconds = moment
-        """What a query is expected to take at most; nothing is known of the first."""
+        self._effort = effort
+        self._effort_seconds = moment
+        """What a query is expected to take at most for each unit of effort; nothing is known of the first."""
 
     @property
     def waiting(self) -> int:
@@ -137,12 +140,13 @@ class BatchingScorer(Generic[Query, Answer]):
     async def _answer(self, batch: list[_Waiting[Query, Answer]]) -> None:
         begun = perf_counter()
         queries = [waiting.query for waiting in batch]
-        if len(queries) * self._query_seconds < self._moment:
+        effort = sum(map(self._effort, queries))
+        if effort * self._effort_seconds < self._moment:
             outcomes, busy = self._timed_outcomes(queries)
         else:
             loop = asyncio.get_running_loop()
             outcomes, busy = await loop.run_in_executor(self._executor, self._timed_outcomes, queries)
-        self._query_seconds = max(busy / len(queries), self._query_seconds * _FORGETTING)
+        self._effort_seconds = max(busy / effort, self._effort_seconds * _FORGETTING)
         seconds = perf_counter() - begun
         for waiting, outcome in zip(batch, outcomes, strict=True):
             if waiting.future.done():

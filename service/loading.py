@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 import torch
 
@@ -22,9 +22,6 @@ from service.settings import Settings
 
 NEIGHBOURS: Final = 100
 """Similar tracks that can be paged through."""
-
-Query = TypeVar("Query")
-Answer = TypeVar("Answer")
 
 
 class SimilarQuery(NamedTuple):
@@ -79,18 +76,27 @@ def load(
     recommender = recommender_of(artifact)
     _self_test(artifact, recommender)
 
-    def queue(name: str, score: Callable[[Sequence[Query]], Sequence[Answer]]) -> BatchingScorer[Query, Answer]:
-        capacity, batch_limit = settings.queue_capacity, settings.batch_limit
-        return BatchingScorer(score, executor, capacity=capacity, batch_limit=batch_limit, report=report(name))
-
     similar = None
     if isinstance(recommender, SimilarTracks):
-        similar = queue(f"{name}/similar", _Neighbourhood(recommender, artifact.catalogue).search)
+        similar = BatchingScorer(
+            _Neighbourhood(recommender, artifact.catalogue).search,
+            executor,
+            capacity=settings.queue_capacity,
+            batch_limit=settings.batch_limit,
+            report=report(f"{name}/similar"),
+        )
     return ServedModel(
         manifest=artifact.manifest,
         recommender=recommender,
         catalogue=artifact.catalogue,
-        groups=queue(name, partial(rank_groups, recommender)),
+        groups=BatchingScorer(
+            partial(rank_groups, recommender),
+            executor,
+            capacity=settings.queue_capacity,
+            batch_limit=settings.batch_limit,
+            report=report(name),
+            effort=lambda query: query.effort,
+        ),
         explanations=BatchingScorer(
             partial(explain_groups, recommender),
             executor,

@@ -53,6 +53,11 @@ class GroupQuery:
     already_played: tuple[int, ...] = ()
     """Distinct rows heard in this session, in order: not played again, and counted as had by their members."""
 
+    @property
+    def effort(self) -> int:
+        """Return how many members and liked tracks there are to look at: what a ranking takes grows with them."""
+        return sum(1 + len(member.liked) for member in self.members)
+
 
 @dataclass(frozen=True, slots=True)
 class GroupRanking:

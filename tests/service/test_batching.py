@@ -246,6 +246,24 @@ async def test_what_takes_long_never_holds_up_the_loop(executor: ThreadPoolExecu
     assert threading.get_ident() not in threads
 
 
+async def test_a_query_of_more_effort_than_those_before_is_scored_by_the_thread(executor: ThreadPoolExecutor) -> None:
+    threads: list[str] = []
+
+    def score(queries: Sequence[int]) -> list[int]:
+        threads.append(threading.current_thread().name)
+        return [0] * len(queries)
+
+    scorer = BatchingScorer(
+        score, executor, capacity=9, batch_limit=9, report=lambda *_: None, effort=lambda query: query
+    )
+    for query in (1, 1, 1_000_000):
+        await scorer.submit(query, present)
+
+    thread, loop, again = threads
+    assert loop == threading.current_thread().name
+    assert thread == again != loop
+
+
 async def test_others_have_their_turn_between_two_batches(executor: ThreadPoolExecutor) -> None:
     scorer = BatchingScorer(lambda queries: queries, executor, capacity=9, batch_limit=1, report=lambda *_: None)
     await scorer.submit(0, present)  # it is known to be quick
