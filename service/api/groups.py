@@ -69,7 +69,7 @@ class Translation:
     def __init__(
         self, body: GroupRequest, party: Party, model: Recommender, strategy: str, seed: int, group_weight: float
     ) -> None:
-        self._party = party
+        self._party, self._model = party, model
         self.warnings: list[PlaylistWarning] = []
         self._excluded: set[int] = set()
         self._exclude(body.filters.exclude_track_ids, model.tracks, "/filters/exclude_track_ids")
@@ -94,7 +94,7 @@ class Translation:
 
     def of_members(self, ranking: GroupRanking) -> tuple[GroupQuery, GroupRanking]:
         """Return query and ranking as far as they concern the members of the request."""
-        return without_own_voter(self.query, ranking) if self.knows_group else (self.query, ranking)
+        return without_own_voter(self._model, self.query, ranking) if self.knows_group else (self.query, ranking)
 
     def members(self) -> list[MemberAnswer]:
         """Return what became of each member of the request."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from service.core.group import GroupQuery, GroupRanking, Member
+from service.core.group import GroupQuery, GroupRanking, Member, excluded_rows
 from service.core.ids import group_key
 from service.core.recommender import Recommender
 
@@ -17,7 +17,11 @@ def voter_of(model: Recommender, group_id: str, members: Sequence[Member], weigh
     return Member(user_row=row, weight=weight * with_taste if with_taste else weight)
 
 
-def without_own_voter(query: GroupQuery, ranking: GroupRanking) -> tuple[GroupQuery, GroupRanking]:
-    """Return what was asked and answered of the members alone, where the group itself voted last."""
-    alone = replace(query, members=query.members[:-1])
+def without_own_voter(model: Recommender, query: GroupQuery, ranking: GroupRanking) -> tuple[GroupQuery, GroupRanking]:
+    """Return what was asked and answered of the members alone, where the group itself voted last.
+
+    What is not new to the group stays away from them.
+    """
+    excluded = frozenset(excluded_rows(model, query).tolist())
+    alone = replace(query, members=query.members[:-1], excluded=excluded)
     return alone, replace(ranking, voters=ranking.voters[:-1], member_scores=ranking.member_scores[:-1])

@@ -92,5 +92,12 @@ async def test_what_the_group_heard_is_not_new_to_it(band: httpx.AsyncClient) ->
     assert track_ids(answer) == ["pop-1", "pop-2", "pop-4"]
 
 
+async def test_nobody_misses_what_was_not_new_to_the_group(band: httpx.AsyncClient) -> None:
+    answer = await ask(band, model="wmf", user_ids=["cid"], group_id="band", filters={"only_new": True}, explain=True)
+
+    assert "pop-3" not in track_ids(answer)
+    assert answer["members"][0]["satisfaction"] == 1
+
+
 async def test_no_user_is_taken_for_a_group(band: httpx.AsyncClient) -> None:
     assert (await ask(band, **WMF, group_id="cid"))["group"] == {"status": "unknown"}
