@@ -1,4 +1,4 @@
-"""`python -m training COMMAND`: exit code 0 done, 1 the work failed, 2 wrong usage.
+"""`python -m training COMMAND`: exit code 0 done, 1 the work failed, 2 wrong usage, 130 interrupted.
 
 Only the command that is asked for is imported: preparing logs need not wait for what training needs.
 """
@@ -13,6 +13,8 @@ from service.core.errors import ConfigurationError, TuttiError
 
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
+INTERRUPTED: Final = 130
+"""What shells say of a command that Ctrl-C ended."""
 
 
 class Command(Protocol):
@@ -58,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (TuttiError, OSError) as error:
         print(f"{args.command}: {error}", file=sys.stderr)
         return WRONG_USAGE if isinstance(error, ConfigurationError) else FAILED
+    except KeyboardInterrupt:
+        print(f"{args.command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def tune(
     heard = data.interactions.matrix
     if not Truth.of(data.validation, heard.shape, excluded=heard).relevant.nnz:
         raise DataError("there are no validation pairs of known users and tracks, new to them, to judge a trial on")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # of a stopped trial it would show the traceback
     with _readable(storage):
         study = optuna.create_study(
             study_name=f"{name} {metric} {data.fingerprint[:12]}",

@@ -1,6 +1,10 @@
 """Searching parameters: the same search whether or not it was interrupted, and a preset that `train` takes."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import optuna
@@ -80,6 +84,22 @@ def test_a_trial_that_was_killed_is_run_again(before: int, tmp_path: Path) -> No
 
     assert preset == search(1 + before, tmp_path / "whole")
     assert trials_in(tmp_path / "killed") == trials_in(tmp_path / "whole")
+
+
+def test_a_search_ended_by_ctrl_c_says_so_in_one_line(tmp_path: Path) -> None:
+    data, journal = write(tmp_path / "data", *checkerboard()), tmp_path / "journal"
+    options = ["--data", str(data), "--trials", "1000000", "--storage", str(journal), "--out", str(tmp_path / "x.json")]
+    command = [sys.executable, "-m", "training", "tune", "item_knn", *options]
+
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not journal.is_file():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert error.endswith("tune: interrupted\n")
+    assert "Traceback" not in error
 
 
 def test_trials_that_are_there_already_are_not_run_again(tmp_path: Path) -> None:
