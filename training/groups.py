@@ -1,5 +1,6 @@
 """Who listens together: groups drawn from listeners, or read from a file."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Final, Literal, get_args
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from scipy.sparse import csr_array
 
 from service.core.errors import DataError
@@ -32,6 +33,12 @@ class Group(BaseModel):
 
     group_id: str = Field(min_length=1)
     user_ids: tuple[str, ...] = Field(min_length=1)
+
+    @field_validator("user_ids")
+    @classmethod
+    def _each_once(cls, user_ids: tuple[str, ...]) -> tuple[str, ...]:
+        """Give who is named twice one say, as the service does."""
+        return tuple(dict.fromkeys(user_ids))
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,10 +117,13 @@ def _cosines(tastes: csr_array, taste: csr_array) -> NDArray[np.float64]:
 
 
 def read_groups(path: Path) -> list[Group]:
-    """Return the groups of a file of JSON lines; DataError names the line that is not one."""
+    """Return the groups of a file of JSON lines; DataError names the line that is not one, or a group named twice."""
     groups = [group for _, group in read_lines(path, Group, '{"group_id": "...", "user_ids": ["...", ...]}')]
     if not groups:
         raise DataError(f"{path} names no group")
+    [(group_id, times)] = Counter(group.group_id for group in groups).most_common(1)
+    if times > 1:
+        raise DataError(f"{path}: group {group_id!r} is there {times} times")
     return groups
 
 

@@ -101,3 +101,17 @@ def test_integer_ids_in_a_file_of_groups_become_text(tmp_path: Path) -> None:
     (tmp_path / "g.jsonl").write_bytes('\ufeff{"group_id": 7, "user_ids": [101, "a\u2028b"]}\n'.encode())
 
     assert read_groups(tmp_path / "g.jsonl") == [Group(group_id="7", user_ids=("101", "a\u2028b"))]
+
+
+def test_who_is_named_twice_in_a_group_has_one_say(tmp_path: Path) -> None:
+    (tmp_path / "g.jsonl").write_text('{"group_id": "g", "user_ids": ["ann", "bob", "ann"]}')
+
+    assert read_groups(tmp_path / "g.jsonl") == [Group(group_id="g", user_ids=("ann", "bob"))]
+
+
+def test_a_group_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    lines = [json.dumps({"group_id": group_id, "user_ids": ["ann"]}) for group_id in ("g", "h", "g")]
+    (tmp_path / "g.jsonl").write_text("\n".join(lines))
+
+    with pytest.raises(DataError, match="group 'g' is there 2 times"):
+        read_groups(tmp_path / "g.jsonl")

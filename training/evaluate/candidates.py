@@ -86,7 +86,7 @@ def read_candidates(path: Path, groups: Iterable[Group]) -> list[CandidateList]:
         lists.append(
             CandidateList(
                 group=Group(group_id=line.group_id or f"{path.name}, line {number}", user_ids=user_ids),
-                single=line.group_id is None and len(user_ids) == 1,
+                single=line.group_id is None and len(set(user_ids)) == 1,
                 positive=line.positive,
                 negatives=negatives,
                 repeated=len(line.negatives) - len(negatives),
