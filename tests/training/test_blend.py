@@ -13,6 +13,7 @@ from service.core.catalogue import TrackInfo
 from service.core.errors import ConfigurationError, TrainingError
 from service.core.ids import IdIndex
 from tests.training.worlds import checkerboard, prepared
+from training.commands.train import summary
 from training.data import PreparedData
 from training.models import ALGORITHMS
 from training.models.algorithm import Fitted, silent
@@ -63,6 +64,18 @@ def test_without_validation_pairs_all_parts_weigh_alike(store: ArtifactStore, bo
     metrics = blended(store, blind, "lots", "item_knn").metrics
 
     assert metrics == {"weight_lots": 0.5, "weight_item_knn": 0.5}
+
+
+@pytest.mark.parametrize(("weights", "says_so"), [(None, True), ((0.5, 0.5), False)])
+def test_who_reads_its_figures_is_told_if_they_chose_its_weights(
+    store: ArtifactStore, board: PreparedData, weights: tuple[float, ...] | None, says_so: bool
+) -> None:
+    blend = Blend(parts=("lots", "item_knn"), weights=weights).over(store, board)
+    fitted = blend.fit(board, seed=0, device="cpu", progress=silent)
+
+    manifest = publish(store, "blend", fitted, Training("blend", blend, "default", 0, "cpu"), 1.0, board)
+
+    assert ("chose its weights" in summary(manifest, store)) is says_so
 
 
 def test_the_versions_that_were_blended_and_their_digests_are_kept(store: ArtifactStore, board: PreparedData) -> None:

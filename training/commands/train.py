@@ -138,5 +138,7 @@ def summary(manifest: Manifest, store: ArtifactStore) -> str:
         if (key := f"validation_{name}") in metrics
     ]
     judged = ", ".join(figures) or "no validation pairs to judge it on"
+    if figures and manifest.kind == "blend" and manifest.parameters["weights"] is None:
+        judged += " on the validation pairs that chose its weights"
     path = store.root / manifest.name / manifest.version
     return f"{path}: {metrics['training_seconds']:.1f} s, {judged}"
