@@ -12,12 +12,13 @@ from scipy.sparse import csr_array, vstack
 
 from service.core.catalogue import TrackInfo
 from training.neighbours import Listeners
+from training.recordings import artist_of
 
 
 def pseudo_listeners(catalogue: Sequence[TrackInfo], album_weight: float, artist_weight: float) -> Listeners:
     """Return a listener for each album and each artist of two tracks or more; a weight of 0 leaves them out."""
     nobody = Listeners(csr_array(np.empty((0, len(catalogue)), dtype=np.float32)), np.empty(0, dtype=np.float32))
-    albums, artists = ([info.album_id for info in catalogue], [info.artist_id for info in catalogue])
+    albums, artists = ([info.album_id for info in catalogue], [artist_of(info) for info in catalogue])
     labels = (albums, album_weight), (artists, artist_weight)
     return stacked_listeners(nobody, *(_of(ids, weight) for ids, weight in labels if weight > 0))
 
