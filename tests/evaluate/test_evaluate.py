@@ -178,6 +178,19 @@ def test_groups_are_judged_by_the_protocols_asked_for(prepared: Path, models: Pa
     assert {row.protocol for row in results.users} == {"new", "all"}
 
 
+@pytest.mark.parametrize(("option", "fault"), [("--out", "is a file"), ("--rankings", "is a folder")])
+def test_a_place_that_is_taken_is_refused_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, fault: str
+) -> None:
+    taken = tmp_path / "taken"
+    taken.touch() if option == "--out" else taken.mkdir()
+
+    code = main(["evaluate", "--data", "nowhere", "--models", "nowhere", "--out", str(tmp_path), option, str(taken)])
+
+    assert code == 2
+    assert f"{option} {taken} {fault}" in capsys.readouterr().err
+
+
 def test_a_baseline_that_is_not_evaluated_is_a_clear_error(
     prepared: Path, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
