@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from service.api.schemas import GroupRequest, MemberAnswer, PlaylistWarning, Status
 from service.core.group import GroupQuery, GroupRanking, Member
 from service.core.group_history import voter_of, without_own_voter
-from service.core.ids import IdIndex
+from service.core.ids import IdIndex, is_group_key
 from service.core.recommender import Recommender
 
 
@@ -131,7 +131,7 @@ class Translation:
         listener = self._party.listeners[place]
         row = None
         if listener.user_id is not None:
-            row = model.users.row(listener.user_id)
+            row = None if is_group_key(listener.user_id) else model.users.row(listener.user_id)
             if row is None:
                 origin = self._party.origin(place)
                 self.warn("unknown_member", f"member {origin} is not a user that the model knows")

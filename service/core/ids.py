@@ -22,6 +22,11 @@ def group_key(group_id: str) -> str:
     return _GROUP + group_id
 
 
+def is_group_key(public_id: str) -> bool:
+    """Return whether an id is that of a group's own row."""
+    return public_id.startswith(_GROUP)
+
+
 class IdIndex:
     """A frozen two-way map: row r of every matrix belongs to `ids[r]`."""
 

@@ -99,5 +99,11 @@ async def test_nobody_misses_what_was_not_new_to_the_group(band: httpx.AsyncClie
     assert answer["members"][0]["satisfaction"] == 1
 
 
+async def test_no_group_is_taken_for_a_user(band: httpx.AsyncClient) -> None:
+    answer = await ask(band, model="wmf", user_ids=["ann", "group\tband"])
+
+    assert [member["status"] for member in answer["members"]] == ["known", "cold"]
+
+
 async def test_no_user_is_taken_for_a_group(band: httpx.AsyncClient) -> None:
     assert (await ask(band, **WMF, group_id="cid"))["group"] == {"status": "unknown"}
