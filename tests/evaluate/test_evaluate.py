@@ -144,6 +144,22 @@ def test_rankings_need_nothing_held_out(models: Path, tmp_path: Path) -> None:
     assert Results.model_validate_json((tmp_path / "out" / "results.json").read_text()).groups == []
 
 
+def test_rankings_do_not_wait_for_groups_that_nobody_is_there_for(models: Path, tmp_path: Path) -> None:
+    world, file = tmp_path / "prepared", tmp_path / "rankings.jsonl"
+    write_world(world)
+    write_split(world, "test", [("u00", "t00", 1.0), ("u01", "t01", 1.0)])
+    options = ["--model", "seer", "--strategy", "average", "--n-groups", "1", "--group-size", "2", "3"]
+
+    assert run(world, models, tmp_path / "out", *options) == 1
+    assert run(world, models, tmp_path / "out", *options, "--rankings", str(file)) == 0
+
+    results = Results.model_validate_json((tmp_path / "out" / "results.json").read_text())
+    assert {row.cohort for row in results.groups} == {"random groups of 2"}
+    assert "no groups of 3: there are 2 listeners to draw them from" in results.warnings
+    members = [json.loads(line)["user_ids"] for line in file.read_text().splitlines()]
+    assert len(members) == 2 * (LISTENERS + 1)  # under both protocols
+
+
 def test_types_and_sizes_are_judged_apart_and_together_against_the_baseline(prepared: Path, models: Path) -> None:
     plan = Plan(
         data=prepared, models=models, names=("seer", "fool"), strategies=("average", "fair_share"), n_groups=(3,),

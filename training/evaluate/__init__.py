@@ -81,6 +81,16 @@ class Plan:
     seed: int = 0
     command: str = ""
 
+    @property
+    def needs_nothing_held_out(self) -> bool:
+        """Return whether there is something to do without anything, or anybody, to judge by."""
+        return self.rankings or self.candidates is not None
+
+    def too_large(self, listeners: int) -> list[int]:
+        """Return the sizes of groups that so few listeners cannot fill, where there are other things to do."""
+        drawn = self.groups is None and self.needs_nothing_held_out
+        return [size for size in self.group_sizes if size > listeners] if drawn else []
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -101,15 +111,14 @@ def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
     """
     started = perf_counter()
     say("reading the data")
-    needs_nothing = plan.rankings or plan.candidates is not None
-    held_out = HeldOut.load(plan.data, plan.split, may_be_empty=needs_nothing)
+    held_out = HeldOut.load(plan.data, plan.split, may_be_empty=plan.needs_nothing_held_out)
     say("loading the models")
     subjects = _subjects(plan)
     check_baselines(plan.baselines, subjects, plan.strategies)
     given = prepared_groups(plan.data) if plan.groups is None else read_groups(plan.groups)
     lists = [] if plan.candidates is None else read_candidates(plan.candidates, given)
     population, users = draw_users(held_out, subjects, plan.max_users, plan.seed)
-    if not users and not needs_nothing:
+    if not users and not plan.needs_nothing_held_out:
         raise DataError(_nobody(held_out, population))
     say(f"ranking all tracks for {len(users)} listeners")
     user_tables = judge_users(held_out, subjects, users, plan.cutoffs) if users else []
@@ -148,7 +157,7 @@ def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
             *compare_playlists(sessions, playlists.largest, plan.baselines, plan.seed, of="sessions"),
             *compare_candidates(candidate_tables, plan.cutoffs, plan.baselines, plan.seed),
         ],
-        warnings=_warnings(held_out, models, playlists.groups),
+        warnings=[*_warnings(held_out, models, playlists.groups), *_too_few(plan, population)],
         seconds=perf_counter() - started,
     )
     lines = _rankings(plan, held_out, subjects, playlists.tables) if plan.rankings else ()
@@ -219,10 +228,10 @@ def _cohorts(plan: Plan, held_out: HeldOut, subjects: Sequence[Subject], given: 
     if plan.groups is not None:
         return [Cohort(f"groups of {plan.groups.name}", given)]
     user_ids = draw_users(held_out, subjects, None, plan.seed)[1]
-    if not user_ids:
-        return []
+    too_large = plan.too_large(len(user_ids))
+    sizes = [size for size in plan.group_sizes if size not in too_large]
     listeners = Listeners.of(user_ids, held_out.train)
-    return drawn_cohorts(listeners, plan.group_types, plan.group_sizes, max(plan.n_groups), plan.seed)
+    return drawn_cohorts(listeners, plan.group_types, sizes, max(plan.n_groups), plan.seed)
 
 
 def _nobody(held_out: HeldOut, population: Population) -> str:
@@ -277,3 +286,10 @@ def _warnings(held_out: HeldOut, models: Sequence[ModelInfo], groups: Sequence[G
             "intervals say"
         )
     return warnings
+
+
+def _too_few(plan: Plan, population: Population) -> list[str]:
+    """Return what a reader must know of groups that could not be drawn."""
+    sizes = plan.too_large(population.known)
+    names = " or ".join(map(str, sizes))
+    return [f"no groups of {names}: there are {population.known} listeners to draw them from"] if sizes else []
