@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.core.calibration import Calibration
-from service.core.group import GroupQuery, GroupRanking, Member, excluded_rows, history_of, vectors_of
+from service.core.group import GroupQuery, GroupRanking, Member, excluded_rows, history_of, known_to
 from service.core.ranking import top_k
 from service.core.recommender import Recommender
 
@@ -27,7 +27,7 @@ TOP_TRACKS: Final = 50
 """A member's top tracks are so many of those that they played most."""
 
 FAVOURITES: Final = 30
-"""Tastes are compared by so many tracks that each member would get alone."""
+"""Tastes are compared by so many tracks of the whole catalogue that each member likes best, whatever filters say."""
 
 PICKED_FROM: Final = 0.5
 """A track is for those who gain at least this part of what the one who gains most does."""
@@ -36,7 +36,7 @@ LUKEWARM: Final = 0.5
 """A member who likes more than this part of the catalogue better has no taste for a track."""
 
 _SCORES_AT_ONCE: Final = 1_000_000
-"""Scores held at a time, so that memory stays bounded for large catalogues."""
+"""Scores worked on at a time; in the end 4 bytes a member and track are held."""
 
 Reason = Literal["liked", "top_track", "played", "popular", "lukewarm", "similar_to", "taste"]
 """The first of these that is true of a member and a track of the list:
@@ -102,18 +102,49 @@ def explain(model: Recommender, query: GroupQuery, ranking: GroupRanking) -> Exp
     if not voters or not ranking.rows:
         opinions = _transposed([_stranger(place, ranking) for place in range(len(query.members))])
         return Explanation([[] for _ in ranking.rows], opinions, {}, None, None)
-    vectors, calibration = vectors_of(model, [query.members[voter] for voter in voters])
-    listed = torch.tensor(ranking.rows, device=vectors.device)
-    utilities = _utilities(model, vectors, calibration, listed)
-    best, favourites = _best_lists(model, vectors, calibration, _kept_out(model, query), len(ranking.rows))
+    vectors = _vectors(model, [query.members[voter] for voter in voters])
+    relevance = _relevance(model, vectors)
+    taste_match = _taste_match(_utilities(relevance, top_k(relevance, FAVOURITES)[1].flatten()), len(voters))
+    _forget_what_is_worth_nothing(relevance, model, query, voters)
+    utilities = _utilities(relevance, torch.tensor(ranking.rows, device=relevance.device))
+    best = _best(relevance, _kept_out(model, query), len(ranking.rows))
     had = zip(voters, utilities.sum(axis=1).tolist(), best.tolist(), strict=True)
     return Explanation(
         picked_for=_picked_for(utilities, best, ranking),
         opinions=_transposed(_opinions(model, query, ranking, vectors)),
         satisfaction={voter: min(1.0, utility / most) for voter, utility, most in had if most > 0},
-        taste_match=_taste_match(_utilities(model, vectors, calibration, favourites.flatten()), len(voters)),
+        taste_match=taste_match,
         brings_together=_brings_together(ranking),
     )
+
+
+def _vectors(model: Recommender, members: Sequence[Member]) -> Tensor:
+    """Return the vectors (members, dim) of members with a taste."""
+    known = [place for place, member in enumerate(members) if not member.liked]
+    guests = [place for place, member in enumerate(members) if member.liked]
+    vectors = [model.user_vectors(torch.tensor([members[place].user_row for place in known], dtype=torch.long))]
+    if guests:
+        vectors.append(model.fold_in([torch.from_numpy(history_of(model, members[place])) for place in guests]))
+    joined = torch.cat(vectors)
+    return joined[torch.tensor([*known, *guests], device=joined.device).argsort()]
+
+
+def _relevance(model: Recommender, vectors: Tensor) -> Tensor:
+    """Return the relevance of every track to each member, (members, tracks): one pass for all that follows."""
+    parts = []
+    for some in torch.split(vectors, max(1, _SCORES_AT_ONCE // len(model.tracks))):
+        scores = model.score(some)
+        parts.append(Calibration.measure(scores).relevance(scores))
+    return torch.cat(parts)
+
+
+def _forget_what_is_worth_nothing(
+    relevance: Tensor, model: Recommender, query: GroupQuery, voters: Sequence[int]
+) -> None:
+    """Set to 0 what `discovery` says is worth nothing to a member: what they have or like."""
+    if query.discovery:
+        for of_member, voter in zip(relevance, voters, strict=True):
+            of_member[torch.from_numpy(known_to(model, query.members[voter]))] = 0
 
 
 def _kept_out(model: Recommender, query: GroupQuery) -> NDArray[np.int64]:
@@ -121,29 +152,17 @@ def _kept_out(model: Recommender, query: GroupQuery) -> NDArray[np.int64]:
     return np.union1d(excluded_rows(model, query), query.already_played).astype(np.int64)
 
 
-def _utilities(model: Recommender, vectors: Tensor, calibration: Calibration, rows: Tensor) -> Floats:
+def _utilities(relevance: Tensor, rows: Tensor) -> Floats:
     """Return what some tracks (n,) are worth to each member, (members, n)."""
-    relevance = calibration.relevance(model.score_tracks(vectors[None], rows[None])[0])
-    utilities: Floats = relevance.double().pow(SHARPNESS).numpy(force=True)
+    utilities: Floats = relevance[:, rows].double().pow(SHARPNESS).numpy(force=True)
     return utilities
 
 
-def _best_lists(
-    model: Recommender, vectors: Tensor, calibration: Calibration, kept_out: NDArray[np.int64], length: int
-) -> tuple[Floats, Tensor]:
-    """Return the utility (members,) of the best `length` tracks a member alone could get, and their favourites.
-
-    Favourites (members, `FAVOURITES`) are rows of the whole catalogue: tastes do not change with filters.
-    """
-    best, favourites = [], []
-    closed = torch.from_numpy(kept_out).to(vectors.device)
-    at_once = max(1, _SCORES_AT_ONCE // len(model.tracks))
-    for part in np.array_split(np.arange(len(vectors)), -(-len(vectors) // at_once)):
-        relevance = calibration.of(part).relevance(model.score(vectors[torch.from_numpy(part).to(vectors.device)]))
-        favourites.append(top_k(relevance, FAVOURITES)[1])
-        relevance[:, closed] = 0
-        best.append(top_k(relevance, length)[0].double().pow(SHARPNESS).sum(dim=1).numpy(force=True))
-    return np.concatenate(best), torch.cat(favourites)
+def _best(relevance: Tensor, kept_out: NDArray[np.int64], length: int) -> Floats:
+    """Return the utility (members,) of the best `length` tracks that a member alone could get."""
+    open_to_them = relevance.index_fill(1, torch.from_numpy(kept_out).to(relevance.device), 0)
+    best: Floats = top_k(open_to_them, length)[0].double().pow(SHARPNESS).sum(dim=1).numpy(force=True)
+    return best
 
 
 def _picked_for(utilities: Floats, best: Floats, ranking: GroupRanking) -> list[list[int]]:
@@ -223,9 +242,10 @@ def _facts(
 ) -> list[Reason | None]:
     """Return the reasons that need no model; None where only the model can tell."""
     filled_from = len(ranking.rows) - ranking.filled
+    liked = set(member.liked)
     facts: list[Reason | None] = []
     for place, (row, score) in enumerate(zip(ranking.rows, scores, strict=True)):
-        if row in member.liked:
+        if row in liked:
             facts.append("liked")
         elif row in played:
             facts.append("top_track" if row in top else "played")

@@ -232,11 +232,11 @@ def excluded_rows(model: Recommender, query: GroupQuery) -> NDArray[np.int64]:
         return np.empty(0, dtype=np.int64)
     parts = [np.fromiter(query.excluded, dtype=np.int64)]
     if query.only_new:
-        parts += [_known_to(model, member) for member in query.members]
+        parts += [known_to(model, member) for member in query.members]
     return np.unique(np.concatenate(parts))
 
 
-def _known_to(model: Recommender, member: Member) -> NDArray[np.int64]:
+def known_to(model: Recommender, member: Member) -> NDArray[np.int64]:
     """Return the tracks that a member has in the training data, skips included, or named as liked."""
     liked = np.asarray(member.liked, dtype=np.int64)
     if member.user_row is None:
@@ -252,7 +252,7 @@ def _heard(model: Recommender, tables: Sequence[_Table], device: torch.device) -
     for group, (query, voters) in zip(heard, tables, strict=True):
         for of_member, voter in zip(group, voters, strict=True):
             if query.discovery:
-                of_member[torch.from_numpy(_known_to(model, query.members[voter]))] = True
+                of_member[torch.from_numpy(known_to(model, query.members[voter]))] = True
     return heard.to(device)
 
 

@@ -57,6 +57,12 @@ def history(model: Recommender, member: Member) -> list[int]:
     return sorted({*plays(model, member), *member.liked})
 
 
+def known(model: Recommender, member: Member) -> set[int]:
+    """All they have in the training data, skips included, or like."""
+    heard = () if member.user_row is None else model.history.tracks_of(member.user_row).tolist()
+    return {*member.liked, *heard}
+
+
 def plays(model: Recommender, member: Member) -> dict[int, float]:
     if member.user_row is None:
         return {}

@@ -122,6 +122,14 @@ def test_a_group_of_strangers_is_told_of_popularity_alone(genres: Recommender) -
     assert explanation.taste_match is None
 
 
+def test_what_is_worth_nothing_to_a_member_is_picked_for_others(genres: Recommender) -> None:
+    rows, explanation = explained(genres, Member(ANN), Member(EVE), k=6, discovery=True)  # of one taste; Ann has rock1
+
+    assert explanation.picked_for[rows.index(ROCK1)] == [1]
+    assert explanation.picked_for[rows.index(ROCK2)] == [0, 1]
+    assert explanation.satisfaction == {0: pytest.approx(1.0), 1: pytest.approx(1.0)}
+
+
 def test_a_list_without_tracks_explains_nothing(genres: Recommender) -> None:
     rows, explanation = explained(genres, Member(ANN), Member(BOB), excluded=frozenset(range(6)))
 
@@ -256,6 +264,7 @@ queries = st.builds(
     strategy=st.sampled_from(sorted(STRATEGIES)),
     excluded=st.frozensets(track_rows, max_size=15),
     only_new=st.booleans(),
+    discovery=st.booleans(),
     already_played=st.lists(track_rows, max_size=3, unique=True).map(tuple),
 )
 
@@ -274,6 +283,8 @@ class Case:
     explanation: Explanation
     relevance: list[list[float]]
     """Of all tracks to each voter."""
+    worth: list[list[float]]
+    """The same, 0 for what `discovery` says is worth nothing to them."""
     allowed: list[int]
 
 
@@ -282,12 +293,14 @@ def case_of(model: Recommender, query: GroupQuery) -> Case:
     scores = [model.score(vector_of(model, query.members[voter]))[0].tolist() for voter in ranking.voters]
     out = {*query.excluded, *query.already_played}
     for member in query.members if query.only_new else ():
-        out.update(member.liked)
-        out.update([] if member.user_row is None else model.history.tracks_of(member.user_row).tolist())
+        out |= slow.known(model, member)
+    relevance = [slow.relevance(each) for each in scores]
+    stale = [slow.known(model, query.members[voter]) if query.discovery else set() for voter in ranking.voters]
     return Case(
         ranking,
         explain(model, query, ranking),
-        [slow.relevance(each) for each in scores],
+        relevance,
+        [[0 if row in old else of for row, of in enumerate(each)] for each, old in zip(relevance, stale, strict=True)],
         [row for row in range(TRACKS) if row not in out],
     )
 
@@ -300,7 +313,7 @@ def test_tracks_are_picked_for_whom_they_are_by_definition(world: World, query: 
     rows, filled = case.ranking.rows, case.ranking.filled
     assert case.explanation.picked_for[len(rows) - filled :] == [[]] * filled
     assert case.explanation.picked_for[: len(rows) - filled] == [
-        slow.picked_for(case.relevance, row, len(rows), case.allowed, case.ranking.voters)
+        slow.picked_for(case.worth, row, len(rows), case.allowed, case.ranking.voters)
         for row in rows[: len(rows) - filled]
     ]
 
@@ -310,7 +323,7 @@ def test_tracks_are_picked_for_whom_they_are_by_definition(world: World, query: 
 def test_satisfaction_is_what_it_is_by_definition(world: World, query: GroupQuery) -> None:
     case = case_of(world.model, query)
 
-    parts = [slow.satisfaction(each, case.ranking.rows, case.allowed) for each in case.relevance]
+    parts = [slow.satisfaction(each, case.ranking.rows, case.allowed) for each in case.worth]
     known = {voter: part for voter, part in zip(case.ranking.voters, parts, strict=True) if part is not None}
     assert case.explanation.satisfaction == pytest.approx(known, abs=1e-4)
     total = sum(known.values())
