@@ -60,11 +60,15 @@ async def recommend_group(body: GroupRequest, request: Request) -> Response:
     answer = _answer(ranked, seed)
     if body.group_id is not None:
         answer["group"] = {"status": "known" if ranked.translation.knows_group else "unknown"}
-    if ranked.explanation is not None:
+    explained, explain_seconds = ranked.explained, None
+    if explained is not None:
         _, ranking = ranked.translation.of_members(ranked.scored.answer)
-        add_explanation(answer, ranked.explanation, ranking, party, ranked.plan.model)
+        add_explanation(answer, explained.answer, ranking, party, ranked.plan.model)
+        explain_seconds = explained.queue_seconds + explained.score_seconds
     _expose(runtime, ranked.plan, unit, answer)
-    headers = answer_headers(ranked.plan.model, ranked.scored.queue_seconds, ranked.scored.score_seconds)
+    headers = answer_headers(
+        ranked.plan.model, ranked.scored.queue_seconds, ranked.scored.score_seconds, explain_seconds
+    )
     if ranked.plan.assignment.variant is not None:
         assignment = answer["assignment"]
         headers["X-Experiment"] = f"{assignment['experiment']}; variant={assignment['variant']}"
@@ -76,7 +80,7 @@ class _Ranked(NamedTuple):
     """Of the model that answered in the end."""
     translation: Translation
     scored: Scored[GroupRanking]
-    explanation: Explanation | None
+    explained: Scored[Explanation] | None
     """For who asked for one."""
 
 
@@ -90,7 +94,7 @@ async def _rank(runtime: Runtime, request: Request, body: GroupRequest, party: P
         if not body.explain:
             return _Ranked(plan, translation, scored, None)
         explained = await plan.model.explanations.submit(translation.of_members(scored.answer), has_gone)
-        return _Ranked(plan, translation, scored, explained.answer)
+        return _Ranked(plan, translation, scored, explained)
     except ScoringError:
         name = plan.model.manifest.name
         if body.model is not None or name == runtime.settings.fallback_model:

@@ -1,5 +1,6 @@
 """What answers say when they are asked why."""
 
+import re
 from typing import get_args
 
 import httpx
@@ -23,6 +24,16 @@ async def test_an_answer_says_why_only_to_who_asks(client: httpx.AsyncClient) ->
     assert told["tracks"][0].keys() - plain["tracks"][0].keys() == {"source_model", "picked_for", "explanation"}
     assert told["members"][0].keys() - plain["members"][0].keys() == {"satisfaction", "share"}
     assert track_ids(told) == track_ids(plain)
+
+
+async def test_a_header_says_how_long_the_explanation_took(client: httpx.AsyncClient) -> None:
+    asked = {"user_ids": ["ann", "bob"], "explain": True}
+
+    plain = await client.post("/recommendations/group", json=asked | {"explain": False})
+    told = await client.post("/recommendations/group", json=asked)
+
+    assert re.fullmatch(r"queue;dur=[\d.]+, score;dur=[\d.]+", plain.headers["Server-Timing"])
+    assert re.fullmatch(r"queue;dur=[\d.]+, score;dur=[\d.]+, explain;dur=[\d.]+", told.headers["Server-Timing"])
 
 
 async def test_every_track_says_whom_it_is_for_and_why(client: httpx.AsyncClient) -> None:
