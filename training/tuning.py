@@ -1,5 +1,6 @@
 """The search for parameters on validation data: tree-structured Parzen estimators (Bergstra et al. 2011), by Optuna."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -37,7 +38,7 @@ def tune(
     device: str,
     progress: Progress,
 ) -> PresetFile:
-    """Return the best parameters of so many trials, those that `storage` remembers of these data included.
+    """Return the best parameters of so many trials, those that `storage` remembers of this very search included.
 
     The first trial is the preset `default`. Each is drawn from the seed and the number of trials before it, so a
     search that was stopped, a trial half done, goes on as if it had not been.
@@ -50,7 +51,7 @@ def tune(
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # of a stopped trial it would show the traceback
     with _readable(storage):
         study = optuna.create_study(
-            study_name=f"{name} {metric} {data.fingerprint[:12]}",
+            study_name=study_name(name, algorithm, data, metric, seed),
             storage=remembered(storage),
             direction="maximize",
             load_if_exists=True,
@@ -60,6 +61,17 @@ def tune(
         study.optimize(lambda trial: judged(trial, algorithm, data, metric, seed, device), n_trials=1)
         progress(done + 1, trials, note(study))
     return found(study, name, metric, data)
+
+
+def study_name(name: str, algorithm: type[Algorithm], data: PreparedData, metric: str, seed: int) -> str:
+    """Return what a search is remembered as: another where its figures or its trials would not be the same."""
+    digest = hashlib.sha256(data.fingerprint.encode())
+    for column in data.validation:
+        digest.update(column.tobytes())
+    for track in data.catalogue:
+        digest.update(track.model_dump_json().encode())
+    digest.update(repr((algorithm.preset(), algorithm.search)).encode())
+    return f"{name} {metric} seed {seed} {digest.hexdigest()[:16]}"
 
 
 def finished(study: optuna.Study) -> list[FrozenTrial]:

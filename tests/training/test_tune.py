@@ -5,31 +5,43 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import optuna
 import pytest
 
 from service.core.artifacts import ArtifactStore
+from service.core.catalogue import TrackInfo
 from service.core.errors import DataError
 from tests.training.worlds import checkerboard, prepared, write
 from training.__main__ import main
+from training.data import PreparedData
 from training.models import ALGORITHMS
-from training.models.algorithm import Range, silent
+from training.models.algorithm import Algorithm, Choice, Range, silent
 from training.models.item_knn import ItemKNN
 from training.presets import PresetFile
-from training.tuning import finished, remembered, tune
+from training.tuning import finished, remembered, study_name, tune
 
 SEARCHED = [(name, parameter) for name, algorithm in ALGORITHMS.items() for parameter in algorithm.search]
 
 
-def search(trials: int, storage: Path | None = None, seed: int = 0) -> PresetFile:
+def search(
+    trials: int,
+    storage: Path | None = None,
+    seed: int = 0,
+    data: PreparedData | None = None,
+    algorithm: type[Algorithm] = ItemKNN,
+    metric: str = "ndcg@5",
+) -> PresetFile:
     return tune(
         "item_knn",
-        ItemKNN,
-        prepared(*checkerboard()),
+        algorithm,
+        data or prepared(*checkerboard()),
         trials=trials,
-        metric="ndcg@5",
+        metric=metric,
         storage=storage,
         seed=seed,
         device="cpu",
@@ -74,7 +86,7 @@ def test_a_trial_that_was_killed_is_run_again(before: int, tmp_path: Path) -> No
     if before:
         search(before, tmp_path / "killed")
     optuna.create_study(
-        study_name=f"item_knn ndcg@5 {prepared(*checkerboard()).fingerprint[:12]}",
+        study_name=study_name("item_knn", ItemKNN, prepared(*checkerboard()), "ndcg@5", seed=0),
         storage=remembered(tmp_path / "killed"),
         direction="maximize",
         load_if_exists=True,
@@ -106,6 +118,37 @@ def test_trials_that_are_there_already_are_not_run_again(tmp_path: Path) -> None
     first = search(3, tmp_path / "journal")
 
     assert search(2, tmp_path / "journal") == first
+
+
+class OtherDefaults(ItemKNN):
+    shrinkage: float = 7.0
+
+
+class OtherSpace(ItemKNN):
+    search: ClassVar[Mapping[str, Range | Choice]] = {"shrinkage": Range(1, 2)}
+
+
+TRAIN, HELD_OUT = checkerboard()
+KNOWN = prepared(TRAIN, HELD_OUT)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"data": prepared(TRAIN, HELD_OUT[1:])},
+        {"data": replace(KNOWN, catalogue=[TrackInfo(artist="Abba"), *KNOWN.catalogue[1:]])},
+        {"data": replace(KNOWN, fingerprint="1" * 64)},
+        {"algorithm": OtherDefaults},
+        {"algorithm": OtherSpace},
+        {"metric": "map@5"},
+        {"seed": 1},
+    ],
+    ids=["validation", "catalogue", "training", "defaults", "space", "metric", "seed"],
+)
+def test_trials_of_another_search_say_nothing_of_this_one(other: dict[str, Any], tmp_path: Path) -> None:
+    search(2, tmp_path / "journal")
+
+    assert search(1, tmp_path / "journal", **other).trials == 1
 
 
 def test_another_seed_draws_other_trials(tmp_path: Path) -> None:
