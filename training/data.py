@@ -87,6 +87,8 @@ def load(folder: Path) -> PreparedData:
     train = pd.concat([read_split(folder, "train"), *read_group_split(folder, "train")], ignore_index=True)
     if train.empty:
         raise DataError(f"{folder / 'train.parquet'} holds no pairs, so there is nothing to learn from")
+    if not bool((train["score"] > 0).any()):
+        raise DataError(f"{folder / 'train.parquet'} holds skips alone, so nobody is known to like anything")
     interactions = interactions_of(train)
     return PreparedData(
         interactions=interactions,

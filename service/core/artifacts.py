@@ -181,6 +181,10 @@ class ArtifactStore:
         pointer = self.root / _checked(name, "model name") / CURRENT
         try:
             return _checked(pointer.read_text(encoding="utf-8").strip(), f"version in {pointer}")
+        except FileNotFoundError as error:
+            raise ArtifactError(
+                f"there is no model {name!r}, as {pointer} is missing; models here: {', '.join(self.names()) or 'none'}"
+            ) from error
         except (OSError, UnicodeDecodeError) as error:
             raise ArtifactError(f"{pointer}: cannot be read ({error}); models here: {self.names()}") from error
 

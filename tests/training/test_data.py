@@ -81,12 +81,13 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path):
     ("train", "problem"),
     [
         ([], "holds no pairs"),
+        ([("a", "x", 0.0), ("b", "y", 0.0)], "holds skips alone"),
         ([("a", "x", float("nan"))], "without user, track or score"),
         ([("a", "x", -1.0)], "negative or not finite"),
         ([("a", "x", float("inf"))], "negative or not finite"),
         ([("a", "x", 1.0), ("a", "x", 2.0)], "pair more than once"),
     ],
-    ids=["empty", "nan", "negative", "infinite", "twice"],
+    ids=["empty", "skips", "nan", "negative", "infinite", "twice"],
 )
 def test_pairs_that_cannot_be_trained_on_are_refused(tmp_path, train, problem):
     with pytest.raises(DataError, match=problem):
