@@ -9,6 +9,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from service.api import operations, problems, recommendations, similar_tracks
 from service.api.headers import EXPOSED
+from service.api.json_route import JsonRoutes
 from service.api.middleware import RequestMiddleware
 from service.runtime import Runtime
 from service.settings import Settings
@@ -41,6 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     # Routes are tried in order, and FastAPI's own come first: begin with those that are asked for most.
     app.router.routes.sort(key=lambda route: route in framework_routes)
     problems.add_problems(app)
+    app.add_middleware(JsonRoutes, routes=app.router.routes)
     app.add_middleware(RequestMiddleware, metrics=runtime.metrics)
     if settings.cors_origins:
         app.add_middleware(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from service.api.groups import Party
-from service.api.schemas import DECIMALS, FairnessAnswer, GroupAnswer, OpinionAnswer
+from service.api.schemas import FairnessAnswer, GroupAnswer, OpinionAnswer, rounded
 from service.core.explanation import Explanation, Opinion
 from service.core.group import GroupRanking
 from service.loading import ServedModel
@@ -17,43 +17,47 @@ def add_explanation(
     filled_from = len(ranking.rows) - ranking.filled
     columns = zip(answer["tracks"], explanation.picked_for, explanation.opinions, strict=True)
     for place, (track, picked_for, opinions) in enumerate(columns):
-        track["source_model"] = model.manifest.name if place < filled_from else None
+        if place < filled_from:
+            track["source_model"] = model.manifest.name
         track["picked_for"] = [party.origin(listener) for listener in picked_for]
         track["explanation"] = [_opinion(opinion, party, ids) for opinion in opinions]
     shares = explanation.shares
     for listener, satisfaction in explanation.satisfaction.items():
         member = answer["members"][party.origin(listener)]
-        member["satisfaction"] = round(satisfaction, DECIMALS)
-        member["share"] = round(shares[listener], DECIMALS) if shares else None
-    answer["fairness"] = _fairness(list(explanation.satisfaction.values()))
-    match, best = explanation.taste_match, explanation.brings_together
+        member["satisfaction"] = rounded(satisfaction)
+        if shares:
+            member["share"] = rounded(shares[listener])
+    if explanation.satisfaction:
+        answer["fairness"] = _fairness(list(explanation.satisfaction.values()))
+    group = answer.setdefault("group", {})
+    if explanation.taste_match is not None:
+        group["taste_match"] = rounded(explanation.taste_match)
+    if explanation.brings_together is not None:
+        group["brings_together"] = ids[explanation.brings_together]
     lengths = [durations[row] for row in ranking.rows]
     known = [length for length in lengths if length is not None]
-    answer["group"] = {
-        **answer.get("group", {}),
-        "taste_match": None if match is None else round(match, DECIMALS),
-        "brings_together": None if best is None else ids[best],
-        "total_duration_ms": sum(known) if len(known) == len(lengths) else None,
-    }
+    if len(known) == len(lengths):
+        group["total_duration_ms"] = sum(known)
 
 
 def _opinion(opinion: Opinion, party: Party, ids: Sequence[str]) -> OpinionAnswer:
-    return {
+    answer: OpinionAnswer = {
         "member": party.origin(opinion.member),
-        "score": None if opinion.score is None else round(opinion.score, DECIMALS),
         "played": opinion.played,
         "reason": opinion.reason,
-        "because_of": None if opinion.because_of is None else ids[opinion.because_of],
     }
+    if opinion.score is not None:
+        answer["score"] = rounded(opinion.score)
+    if opinion.because_of is not None:
+        answer["because_of"] = ids[opinion.because_of]
+    return answer
 
 
-def _fairness(satisfaction: list[float]) -> FairnessAnswer | None:
-    """Return how evenly the members are served; None where nobody could have been."""
-    if not satisfaction:
-        return None
+def _fairness(satisfaction: list[float]) -> FairnessAnswer:
+    """Return how evenly the members are served."""
     worst, best = min(satisfaction), max(satisfaction)
     return {
-        "min": round(worst, DECIMALS),
-        "mean": round(sum(satisfaction) / len(satisfaction), DECIMALS),
-        "min_max_ratio": round(worst / best, DECIMALS) if best > 0 else 0.0,
+        "min": rounded(worst),
+        "mean": rounded(sum(satisfaction) / len(satisfaction)),
+        "min_max_ratio": rounded(worst / best) if best > 0 else 0.0,
     }

@@ -99,15 +99,15 @@ class Translation:
     def members(self) -> list[MemberAnswer]:
         """Return what became of each member of the request."""
         listeners, seated = self._party.listeners, self.query.members
-        return [
-            {
-                "member": place,
-                "user_id": listeners[listener].user_id,
-                "label": listeners[listener].label,
-                "status": _status(seated[listener]),
-            }
-            for place, listener in enumerate(self._party.places)
-        ]
+        members: list[MemberAnswer] = []
+        for place, listener in enumerate(self._party.places):
+            member: MemberAnswer = {"member": place, "status": _status(seated[listener])}
+            if (user_id := listeners[listener].user_id) is not None:
+                member["user_id"] = user_id
+            if (label := listeners[listener].label) is not None:
+                member["label"] = label
+            members.append(member)
+        return members
 
     def explain(self, ranking: GroupRanking) -> None:
         """Warn of what the caller may not expect of a playlist."""

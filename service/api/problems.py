@@ -163,29 +163,32 @@ def field_problems(errors: Sequence[Mapping[str, Any]]) -> list[FieldProblem]:  
 
 def add_problems(app: FastAPI) -> None:
     """Answer errors with problems, and serve a page about each code."""
-    app.exception_handler(TuttiError)(_tutti_error)
+    app.exception_handler(TuttiError)(_error)
+    app.exception_handler(RequestValidationError)(_error)
     app.exception_handler(HTTPException)(_http_error)
-    app.exception_handler(RequestValidationError)(_validation_error)
     app.router.add_api_route("/problems/{slug}", _page, response_class=HTMLResponse, include_in_schema=False)
 
 
-async def _tutti_error(request: Request, error: TuttiError) -> Response:
+def problem_of(request: Request, error: TuttiError | RequestValidationError) -> Response:
+    """Return the answer for what a route raised; it is raised again where it says nothing to a caller."""
+    if isinstance(error, RequestValidationError):
+        found = field_problems(error.errors())
+        detail = "; ".join(f"{each.pointer or '/'}: {each.detail}" for each in found[:3])
+        return problem(request, ProblemCode.VALIDATION_FAILED, detail, found)
     code = ProblemCode(error.code)
     if code is ProblemCode.INTERNAL_ERROR:
         raise error
     return problem(request, code, str(error))
 
 
+async def _error(request: Request, error: TuttiError | RequestValidationError) -> Response:
+    return problem_of(request, error)
+
+
 async def _http_error(request: Request, error: HTTPException) -> Response:
     """Answer what the router refuses."""
     code = _OF_STATUS[error.status_code]
     return problem(request, code, KINDS[code].help, headers=error.headers)
-
-
-async def _validation_error(request: Request, error: RequestValidationError) -> Response:
-    found = field_problems(error.errors())
-    detail = "; ".join(f"{each.pointer or '/'}: {each.detail}" for each in found[:3])
-    return problem(request, ProblemCode.VALIDATION_FAILED, detail, found)
 
 
 def _pointer(place: Sequence[str | int]) -> str:

@@ -5,8 +5,8 @@ import time
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
+import orjson
 from fastapi import APIRouter, Request, Response
-from pydantic import TypeAdapter
 
 from service.api.dependencies import gone, runtime_of
 from service.api.explanations import add_explanation
@@ -14,7 +14,7 @@ from service.api.groups import Party, Translation, gather
 from service.api.headers import answer_headers
 from service.api.json_route import JsonRoute
 from service.api.problems import ProblemCode, responses
-from service.api.schemas import DECIMALS, GroupAnswer, GroupRequest, PlaylistTrack, model_ref
+from service.api.schemas import AssignmentAnswer, GroupAnswer, GroupRequest, PlaylistTrack, model_ref, rounded
 from service.batching import Scored
 from service.core.errors import ScoringError
 from service.core.explanation import Explanation
@@ -24,9 +24,9 @@ from service.experiments.exposure import Exposure
 from service.loading import ServedModel
 from service.runtime import Plan, Runtime
 
-_ANSWER: Final = TypeAdapter(GroupAnswer)
 _SEED_BITS: Final = 53
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS: Final = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 
 
 def add_routes(router: APIRouter) -> None:
@@ -72,7 +72,7 @@ async def recommend_group(body: GroupRequest, request: Request) -> Response:
     if ranked.plan.assignment.variant is not None:
         assignment = answer["assignment"]
         headers["X-Experiment"] = f"{assignment['experiment']}; variant={assignment['variant']}"
-    return Response(_ANSWER.dump_json(answer, exclude_none=True), headers=headers, media_type="application/json")
+    return Response(orjson.dumps(answer, option=orjson.OPT_UTC_Z), headers=headers, media_type="application/json")
 
 
 class _Ranked(NamedTuple):
@@ -108,7 +108,6 @@ def _answer(ranked: _Ranked, seed: int) -> GroupAnswer:
     translation.explain(ranking)
     if plan.degraded:
         translation.warn("degraded", "the model that should have answered cannot; the fallback did")
-    experiment, variant, assigned_by = plan.assignment
     return {
         "recommendation_id": new_recommendation_id(),
         "seed": seed,
@@ -117,38 +116,47 @@ def _answer(ranked: _Ranked, seed: int) -> GroupAnswer:
         "pool": {"candidates": len(plan.model.recommender.tracks), "after_filters": ranking.candidates},
         "model": model_ref(plan.model.manifest),
         "strategy": plan.strategy,
-        "assignment": {
-            "experiment": None if experiment is None else experiment.name,
-            "variant": None if variant is None else variant.name,
-            "assigned_by": assigned_by,
-        },
+        "assignment": _assignment(plan),
         "degraded": plan.degraded,
         "warnings": translation.warnings,
     }
 
 
+def _assignment(plan: Plan) -> AssignmentAnswer:
+    experiment, variant, assigned_by = plan.assignment
+    if experiment is None or variant is None:
+        return {"assigned_by": assigned_by}
+    return {"experiment": experiment.name, "variant": variant.name, "assigned_by": assigned_by}
+
+
 def _playlist(model: ServedModel, ranking: GroupRanking) -> list[PlaylistTrack]:
     ids, catalogue = model.recommender.tracks.ids, model.catalogue
-    return [
-        {
-            "track_id": ids[row],
-            "position": position,
-            "score": round(score, DECIMALS),
-            "title": catalogue.titles[row],
-            "artist": catalogue.artists[row],
-            "duration_ms": catalogue.durations_ms[row],
-            "explicit": catalogue.explicit[row],
-        }
-        for position, (row, score) in enumerate(zip(ranking.rows, ranking.scores, strict=True), start=1)
-    ]
+    titles, artists, durations, explicit = (
+        catalogue.titles,
+        catalogue.artists,
+        catalogue.durations_ms,
+        catalogue.explicit,
+    )
+    playlist: list[PlaylistTrack] = []
+    for position, (row, score) in enumerate(zip(ranking.rows, ranking.scores, strict=True), start=1):
+        track: PlaylistTrack = {"track_id": ids[row], "position": position, "score": rounded(score)}
+        if (title := titles[row]) is not None:
+            track["title"] = title
+        if (artist := artists[row]) is not None:
+            track["artist"] = artist
+        if (duration := durations[row]) is not None:
+            track["duration_ms"] = duration
+        if (is_explicit := explicit[row]) is not None:
+            track["explicit"] = is_explicit
+        playlist.append(track)
+    return playlist
 
 
 def _unit(runtime: Runtime, body: GroupRequest, party: Party, seed: int) -> str:
     """Return what the experiment assigns: the group, or who it is made of."""
     named = [listener.user_id for listener in party.listeners if listener.user_id is not None]
-    known = [user_id for user_id in named if runtime.knows_user(user_id)]
     liked = [track_id for listener in party.listeners for track_id in listener.liked_track_ids]
-    return unit_of(body.group_id, known, named, liked, seed)
+    return unit_of(body.group_id, runtime.known_users(named), named, liked, seed)
 
 
 def _expose(runtime: Runtime, plan: Plan, unit: str, answer: GroupAnswer) -> None:
@@ -179,4 +187,4 @@ def _expose(runtime: Runtime, plan: Plan, unit: str, answer: GroupAnswer) -> Non
 def new_recommendation_id() -> str:
     """Return "rec_" and a ULID: 48 bits of milliseconds, 80 random ones, in Crockford's base 32; sorts by time."""
     value = (time.time_ns() // 1_000_000) << 80 | random.getrandbits(80)
-    return "rec_" + "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))
+    return "rec_" + "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])

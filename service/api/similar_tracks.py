@@ -4,19 +4,18 @@ from hashlib import sha256
 from typing import Annotated, Final
 from urllib.parse import quote, urlencode
 
+import orjson
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.dependencies import gone, runtime_of
 from service.api.headers import answer_headers
 from service.api.problems import ProblemCode, responses
-from service.api.schemas import SimilarTrack, SimilarTracksAnswer, model_ref
+from service.api.schemas import SimilarTrack, SimilarTracksAnswer, model_ref, rounded
 from service.core.errors import ModelUnavailableError, UnknownTrackError
 from service.loading import NEIGHBOURS, Neighbour, ServedModel, SimilarQuery
 
-_ANSWER: Final = TypeAdapter(SimilarTracksAnswer)
 _CACHE_CONTROL: Final = "public, max-age=3600, stale-while-revalidate=86400"
-_DECIMALS: Final = 6
 
 
 class Page(BaseModel):
@@ -66,7 +65,7 @@ async def similar_tracks(track_id: str, page: Annotated[Page, Query()], request:
     if _matches(request.headers.getlist("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers={**headers, "X-Model-Version": model.manifest.version})
     scored = await model.similar.submit(SimilarQuery(track_row, page.exclude_same_artist), gone(request.receive))
-    content = _ANSWER.dump_json(_answer(model, track_id, page, scored.answer))
+    content = orjson.dumps(_answer(model, track_id, page, scored.answer), option=orjson.OPT_UTC_Z)
     return Response(
         content,
         headers=headers | answer_headers(model, scored.queue_seconds, scored.score_seconds),
@@ -87,7 +86,7 @@ def _answer(model: ServedModel, track_id: str, page: Page, neighbours: list[Neig
         "model": model_ref(model.manifest),
     }
     for rank, (row, score) in enumerate(neighbours[page.offset : end], start=page.offset + 1):
-        item: SimilarTrack = {"track_id": ids[row], "score": round(score, _DECIMALS), "rank": rank}
+        item: SimilarTrack = {"track_id": ids[row], "score": rounded(score), "rank": rank}
         if (title := catalogue.titles[row]) is not None:
             item["title"] = title
         if (artist := catalogue.artists[row]) is not None:

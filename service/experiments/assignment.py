@@ -5,19 +5,17 @@ Each variant draws h, uniform in (0, 1), from a keyed hash of itself and the uni
 what that buys when shares change).
 """
 
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection
 from hashlib import blake2b
 from typing import Final
+
+import orjson
 
 from service.experiments.config import Experiment, Variant
 
 _BITS: Final = 53
 """Of the hash's 64, as many as a float holds exactly, so that all languages compute the same h."""
-
-
-_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def variant_of(experiment: Experiment, unit: str) -> Variant:
@@ -42,7 +40,9 @@ def uniform(salt: str, unit: str, variant: str) -> float:
     return ((int.from_bytes(digest) >> (64 - _BITS)) + 0.5) / (1 << _BITS)
 
 
-def unit_of(group_id: str | None, known: Sequence[str], named: Sequence[str], liked: Sequence[str], seed: int) -> str:
+def unit_of(
+    group_id: str | None, known: Collection[str], named: Collection[str], liked: Collection[str], seed: int
+) -> str:
     """Return what is assigned to a variant: the first of these that is there.
 
     The group's id; the known members, as a set; all ids as given, when none is known; the liked tracks of guests;
@@ -53,5 +53,5 @@ def unit_of(group_id: str | None, known: Sequence[str], named: Sequence[str], li
         return f"group:{group_id}"
     for kind, ids in (("members", known), ("strangers", named), ("tracks", liked)):
         if ids:
-            return f"{kind}:{_JSON.encode(sorted(set(ids)))}"
+            return f"{kind}:{orjson.dumps(sorted(set(ids))).decode()}"
     return f"seed:{seed}"

@@ -2,15 +2,16 @@
 
 import logging
 import os
+import stat
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from select import PIPE_BUF
-from typing import Final, Literal
+from typing import Final, Literal, TypedDict
 
-from pydantic import TypeAdapter
+import orjson
 
 from service.core.errors import ConfigurationError
 
@@ -26,8 +27,7 @@ _PATIENCE: Final = 5.0
 """Seconds that a reader who does not read may hold up the end of the process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exposure:
+class Exposure(TypedDict):
     """What one group was shown, and why."""
 
     timestamp: str
@@ -46,9 +46,6 @@ class Exposure:
     degraded: bool
 
 
-_LINE: Final = TypeAdapter(Exposure)
-
-
 class ExposureLog:
     """Appends exposures to a file or standard output without holding up whoever adds one.
 
@@ -61,15 +58,16 @@ class ExposureLog:
         self._descriptor = (
             os.dup(1) if target == "-" else os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         )
+        self._at_once = PIPE_BUF if stat.S_ISFIFO(os.fstat(self._descriptor).st_mode) else sys.maxsize
         self._on_lost = on_lost
-        self._waiting: deque[Exposure] = deque()
+        self._waiting: deque[bytes] = deque()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="exposures", daemon=True)
         self._thread.start()
 
     def add(self, exposure: Exposure) -> None:
         """Have an exposure written soon."""
-        self._waiting.append(exposure)
+        self._waiting.append(orjson.dumps(exposure, option=orjson.OPT_APPEND_NEWLINE))
 
     def close(self) -> None:
         """Write what is waiting and close the file."""
@@ -86,13 +84,15 @@ class ExposureLog:
         self._flush()
 
     def _flush(self) -> None:
-        lines = [_LINE.dump_json(self._waiting.popleft()) for _ in range(len(self._waiting))]
-        for together in _packed([line + b"\n" for line in lines]):
+        lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        for content in _packed(lines, self._at_once):
             try:
-                _write_all(self._descriptor, b"".join(together))
+                while content:
+                    content = content[os.write(self._descriptor, content) :]
             except OSError as error:
-                _log.error("%d exposures are lost: %s", len(together), error)
-                self._on_lost(len(together))
+                lost = content.count(b"\n")
+                _log.error("%d exposures are lost: %s", lost, error)
+                self._on_lost(lost)
 
 
 def check_target(target: str) -> None:
@@ -108,20 +108,15 @@ def check_target(target: str) -> None:
         raise ConfigurationError(f"SERVICE_EXPOSURES: {target!r} cannot be written")
 
 
-def _packed(lines: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """Yield the lines in order, as many at a time as fit in `PIPE_BUF` bytes, at least one."""
+def _packed(lines: Sequence[bytes], at_most: int) -> Iterator[bytes]:
+    """Yield the lines in order, as many at a time as fit in `at_most` bytes, at least one."""
     together: list[bytes] = []
     size = 0
     for line in lines:
-        if together and size + len(line) > PIPE_BUF:
-            yield together
+        if together and size + len(line) > at_most:
+            yield b"".join(together)
             together, size = [], 0
         together.append(line)
         size += len(line)
     if together:
-        yield together
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    while content:
-        content = content[os.write(descriptor, content) :]
+        yield b"".join(together)

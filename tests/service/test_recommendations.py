@@ -2,7 +2,10 @@ import json
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from service.api.schemas import rounded
 from service.settings import Settings
 from tests.service.worlds import TRACKS, exposures, genre_of, serving
 
@@ -48,6 +51,12 @@ async def test_tracks_carry_what_the_data_knows_and_no_nulls(client: httpx.Async
         "duration_ms": 180_000,
     }
     assert pop.keys() == {"track_id", "position", "score"}
+
+
+@given(st.floats(-1000, 1000))
+def test_scores_have_six_decimals(score: float) -> None:
+    assert rounded(score) == pytest.approx(score, abs=0.501e-6)
+    assert rounded(score) == float(f"{rounded(score):.6f}")
 
 
 async def test_n_is_another_name_for_limit(client: httpx.AsyncClient) -> None:
