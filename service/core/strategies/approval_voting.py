@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from service.core.ballots import Ballots
+from service.core.sentences import Chosen
 
 APPROVED: Final = 50
 """A member approves of their own best so many tracks, fewer where they like fewer."""
@@ -22,3 +23,11 @@ def approval_voting(ballots: Ballots, k: int) -> Tensor:
     approval = torch.bmm(shares[:, None, :], approvals.to(shares.dtype))[:, 0].double()
     relevance = torch.bmm(shares[:, None, :], ballots.votes)[:, 0].double()
     return ballots.rank_by(approval + _TIE_BREAK * relevance, k)
+
+
+def approval_voting_says(chosen: Chosen) -> list[str | None]:
+    """Say how many approve of it."""
+    approvals = chosen.favourites(APPROVED)
+    return [
+        f"{count} of {len(approvals)} of you have it among their {APPROVED} best" for count in approvals.sum(axis=0)
+    ]

@@ -8,9 +8,15 @@ import torch
 from torch import Tensor
 
 from service.core.ballots import Ballots
+from service.core.sentences import Chosen
 
 
 def average(ballots: Ballots, k: int) -> Tensor:
     """Rank by the weighted mean of the members' relevance."""
     shares = ballots.weights / ballots.weights.sum(dim=1, keepdim=True)
     return ballots.rank_by(torch.bmm(shares[:, None, :], ballots.votes)[:, 0], k)
+
+
+def average_says(chosen: Chosen) -> list[str | None]:
+    """Say what was looked for."""
+    return ["best for the group in total"] * chosen.votes.shape[1]

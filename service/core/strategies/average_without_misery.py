@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from service.core.ballots import Ballots
+from service.core.sentences import Chosen
 from service.core.strategies.least_misery import least_relevance
 
 MISERY: Final = 0.2
@@ -17,3 +18,13 @@ def average_without_misery(ballots: Ballots, k: int) -> Tensor:
     shares = ballots.weights / ballots.weights.sum(dim=1, keepdim=True)
     average = torch.bmm(shares[:, None, :], ballots.votes)[:, 0]
     return ballots.rank_by(average + 2 * (least_relevance(ballots) > MISERY), k)
+
+
+def average_without_misery_says(chosen: Chosen) -> list[str | None]:
+    """Say whether nobody vetoes it."""
+    light = 1 - chosen.weights / chosen.weights.max()
+    least = (light[:, None] + (1 - light[:, None]) * chosen.votes).min(axis=0)
+    return [
+        "nobody is below the veto" if relevance > MISERY else "of every track left somebody is below the veto"
+        for relevance in least
+    ]

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.core.ballots import Ballots
+from service.core.sentences import Chosen, percent
 
 
 def borda_count(ballots: Ballots, k: int) -> Tensor:
@@ -33,3 +34,8 @@ def _doubled_points(votes: NDArray[np.float32]) -> NDArray[np.float32]:
     points = np.empty(votes.shape, dtype=np.float32)
     np.put_along_axis(points, order, (first + last).astype(np.float32), axis=1)
     return points
+
+
+def borda_count_says(chosen: Chosen) -> list[str | None]:
+    """Say how high it is on the lists: points are percentiles but for a factor."""
+    return [f"above {percent(share)} of all tracks on your lists" for share in chosen.weights @ chosen.percentiles]

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from service.core.ballots import Ballots
+from service.core.sentences import Chosen
 from service.core.shortlist import Floats, Shortlist
 
 
@@ -24,3 +25,11 @@ def _wins(votes: Floats, weights: Floats) -> Floats:
         lead += weight * np.sign(member[:, None] - member[None, :])
     majority: Floats = np.sign(np.round(lead, 6)).sum(axis=1).astype(np.float32)
     return majority
+
+
+def copeland_says(chosen: Chosen) -> list[str | None]:
+    """Say how many of the others on the list it beats."""
+    others = chosen.votes.shape[1] - 1
+    lead = np.einsum("m,mij->ij", chosen.weights, np.sign(chosen.votes[:, :, None] - chosen.votes[:, None, :]))
+    beaten = (np.round(lead, 6) > 0).sum(axis=1)
+    return [f"beats {count} of the {others} others here, head to head" for count in beaten] if others else [None]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.core.ballots import Ballots
+from service.core.sentences import Chosen, name, percent
 from service.core.shortlist import Floats, Shortlist
 
 
@@ -31,3 +32,20 @@ def ep_fuzzda(ballots: Ballots, k: int) -> Tensor:
         received[:] += shortlist.votes[groups, :, winner]
 
     return shortlist.pick(k, gains, take)
+
+
+def ep_fuzzda_says(chosen: Chosen) -> list[str | None]:
+    """Say who is paid most by it, and what they were owed of all that everybody then has."""
+    received = chosen.played.sum(axis=1, dtype=np.float64)
+    sentences: list[str | None] = []
+    for votes in chosen.votes.T:
+        total = received.sum() + votes.sum()
+        paid = np.minimum(votes, np.maximum(total * chosen.weights - received, 0))
+        most = paid.argmax()
+        sentences.append(
+            f"{name(most)} is owed {percent(chosen.weights[most])} and had {percent(received[most] / total)}"
+            if paid[most] > 0
+            else None
+        )
+        received += votes
+    return sentences

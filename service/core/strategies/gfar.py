@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.core.ballots import Ballots
+from service.core.sentences import Chosen, name
 from service.core.shortlist import Floats, Shortlist
 
 FAVOURITES: Final = 20
@@ -53,3 +54,15 @@ def _chance(votes: Floats, favourites: Floats) -> NDArray[np.float64]:
     total = liked * FAVOURITES - liked * (liked - 1) // 2
     chance: NDArray[np.float64] = points / np.maximum(total, 1)[:, :, None]
     return chance
+
+
+def gfar_says(chosen: Chosen) -> list[str | None]:
+    """Say whose first hit it is most likely to be."""
+    favourites = chosen.best[None, :, :FAVOURITES]
+    no_hit = (1 - _chance(chosen.played[None], favourites)[0]).prod(axis=1)
+    sentences: list[str | None] = []
+    for chance in _chance(chosen.votes[None], favourites)[0].T:
+        gains = chosen.weights * no_hit * chance
+        sentences.append(f"most likely first hit for {name(gains.argmax())}" if gains.any() else None)
+        no_hit *= 1 - chance
+    return sentences

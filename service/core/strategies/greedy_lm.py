@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.core.ballots import NONE, Ballots
+from service.core.sentences import Chosen, name, percent
 from service.core.shortlist import Floats, Shortlist
 
 BALANCE: Final = 0.5
@@ -39,3 +40,13 @@ def greedy_lm(ballots: Ballots, k: int) -> Tensor:
         heard[:] += 1
 
     return shortlist.pick(k, gains, take)
+
+
+def greedy_lm_says(chosen: Chosen) -> list[str | None]:
+    """Say who is served least after it, by mean relevance, and how well."""
+    heard = np.concatenate([chosen.played, chosen.votes], axis=1)
+    utility = heard.cumsum(axis=1, dtype=np.float64) / np.arange(1, heard.shape[1] + 1)
+    return [
+        f"{name(column.argmin())} is served least, with {percent(column.min())}"
+        for column in utility[:, chosen.played.shape[1] :].T
+    ]

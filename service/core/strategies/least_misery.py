@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from service.core.ballots import Ballots
+from service.core.sentences import Chosen, name, percent
 
 _TIE_BREAK: Final = 1e-6
 """Weight of the mean relevance: where somebody has no opinion on anything, the others' opinions count."""
@@ -28,3 +29,11 @@ def least_relevance(ballots: Ballots) -> Tensor:
     importance = (ballots.weights / ballots.weights.amax(dim=1, keepdim=True))[:, :, None]
     votes = ballots.votes if bool((importance == 1).all()) else 1 - importance * (1 - ballots.votes)
     return votes.amin(dim=1)
+
+
+def least_misery_says(chosen: Chosen) -> list[str | None]:
+    """Say how much even the least fond member likes it."""
+    return [
+        f"nobody likes it less than {name(least)}, who puts it above {percent(column[least])} of all tracks"
+        for column, least in zip(chosen.percentiles.T, chosen.percentiles.argmin(axis=0).tolist(), strict=True)
+    ]

@@ -3,9 +3,15 @@
 from torch import Tensor
 
 from service.core.ballots import Ballots
+from service.core.sentences import Chosen, name
 
 
 def most_pleasure(ballots: Ballots, k: int) -> Tensor:
     """Rank by the maximum of relevance * weight / heaviest weight."""
     factors = ballots.weights / ballots.weights.amax(dim=1, keepdim=True)
     return ballots.rank_by((ballots.votes * factors[:, :, None]).amax(dim=1), k)
+
+
+def most_pleasure_says(chosen: Chosen) -> list[str | None]:
+    """Say whose pleasure it is."""
+    return [f"{name(member)} likes it best" for member in (chosen.votes * chosen.weights[:, None]).argmax(axis=0)]

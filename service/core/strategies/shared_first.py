@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.core.ballots import NONE, Ballots
+from service.core.sentences import Chosen, names
 
 POOLED: Final = 50
 """Each member brings so many of their highest-scored tracks."""
@@ -52,3 +53,14 @@ def _rank_pool(
     keys = np.log(np.random.default_rng(seed).uniform(size=len(single))) / support[single]
     ranked: NDArray[np.int64] = pool[np.concatenate([shared, single[np.argsort(-keys)]])]
     return ranked
+
+
+def shared_first_says(chosen: Chosen) -> list[str | None]:
+    """Say who play it much."""
+    return [_says(np.flatnonzero(top)) for top in chosen.favourites(POOLED).T]
+
+
+def _says(members: NDArray[np.int64]) -> str | None:
+    if not len(members):
+        return None
+    return f"{names(members)} know it" if len(members) > 1 else f"drawn from what {names(members)} plays"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.core.ballots import Ballots
+from service.core.sentences import Chosen, names
 from service.core.shortlist import Shortlist
 
 FAVOURITES: Final = 50
@@ -45,3 +46,16 @@ def spgreedy(ballots: Ballots, k: int) -> Tensor:
     for track in range(heard.shape[2]):
         satisfy((heard[:, :, track] >= threshold[:, :, 0]) & (heard[:, :, track] > 0))
     return shortlist.pick(k, gains, take)
+
+
+def spgreedy_says(chosen: Chosen) -> list[str | None]:
+    """Say who had nothing in the round yet and now has."""
+    waiting = np.ones(len(chosen.weights), dtype=np.bool_)
+    sentences: list[str | None] = []
+    for satisfied in [*chosen.among_best(chosen.played, FAVOURITES).T, *chosen.favourites(FAVOURITES).T]:
+        first = np.flatnonzero(satisfied & waiting)
+        sentences.append(f"{names(first)} had nothing yet" if len(first) else None)
+        waiting[first] = False
+        if not waiting.any():
+            waiting[:] = True
+    return sentences[chosen.played.shape[1] :]
