@@ -5,8 +5,11 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
+from tests.wmf.worlds import prepared
 from training.als.objective import Factors
 from training.data import Pairs
+from training.models.algorithm import silent
+from training.models.softmax import Softmax
 from training.softmax import shared, uniform
 from training.softmax.candidates import Candidates
 from training.softmax.shared import Negatives, Positives, Settings, draw_negatives, loss_gradient
@@ -105,6 +108,20 @@ def test_the_original_descent_follows_the_gradient_of_the_mean_loss_of_a_batch()
     assert loss == pytest.approx(np.mean(expected), rel=1e-5)
     np.testing.assert_allclose(users, x.detach().numpy(), atol=1e-6)
     np.testing.assert_allclose(items, y.detach().numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("sampling", ["shared", "uniform"])
+def test_what_is_held_out_changes_nothing_of_what_an_epoch_learns(sampling):
+    train = csr_array(np.array([[1, 1, 0], [1, 0, 0], [0, 1, 1]], dtype=np.float32))
+    held_out = np.array([[0, 0, 1], [0, 1, 1], [0, 0, 0]])
+    model = Softmax(sampling=sampling, dim=4, epochs=1)
+
+    with_, without = (
+        model.fit(prepared(train, rows), seed=0, device="cpu", progress=silent).arrays for rows in (held_out, None)
+    )
+
+    for side in ("user_factors", "item_factors"):
+        np.testing.assert_array_equal(with_[side], without[side])
 
 
 def test_candidates_leave_out_what_cannot_be_judged():

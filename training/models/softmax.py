@@ -86,14 +86,16 @@ class Softmax(Algorithm):
         positives = data.interactions.positives
         if positives.nnz == 0:
             raise TrainingError("softmax learns from scores above 0, and the training split has none")
-        random = np.random.default_rng(seed)
+        # A generator each: what is held out must not change what is learned.
+        descent, *draws = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(3))
         validation, test = (
-            Candidates.draw(pairs, positives.shape[1], CANDIDATES, random) for pairs in (data.validation, data.test)
+            Candidates.draw(pairs, positives.shape[1], CANDIDATES, random)
+            for pairs, random in zip((data.validation, data.test), draws, strict=True)
         )
         curve: list[dict[str, float]] = []
         best = Best(epoch=0, loss=math.inf, factors=Factors(*np.empty((2, 0, self.dim), dtype=np.float32)))
         started = perf_counter()
-        for epoch, (factors, train_loss) in enumerate(islice(self.descend(positives, random, device), self.epochs), 1):
+        for epoch, (factors, train_loss) in enumerate(islice(self.descend(positives, descent, device), self.epochs), 1):
             judgement = judged("validation", validation, factors)
             if not all(map(math.isfinite, (train_loss, *judgement.values()))):
                 raise TrainingError(f"softmax diverged in epoch {epoch} (loss {train_loss}); lower the learning rate")
