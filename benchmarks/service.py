@@ -4,7 +4,7 @@
 
 Both servers run at once, one process and one torch thread each; a process of its own loads them in turn, several
 times. What counts is the server's CPU time (user + system) a request, since it depends least on what else the
-machine does; the median of the rounds is kept.
+machine does; of the figures and of their ratios to the naive service in the same round, the medians are kept.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from benchmarks.world import publish
 RESULTS = Path(__file__).parent / "results" / "service.json"
 USERS, TRACKS, DIM, MEMBERS = 5_000, 22_000, 32, 5
 CONNECTIONS = 64
-Row = dict[str, str | float]
+Row = dict[str, float]
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def write_bodies(path: Path, **more: object) -> Path:
     return path
 
 
-def measure(folder: Path, seconds: float, rounds: int) -> list[Row]:
+def measure(folder: Path, seconds: float, rounds: int) -> list[dict[str, str | float]]:
     """Return one row a service and number of connections."""
     models = folder / "models"
     publish(models, "wmf", USERS, TRACKS, DIM)
@@ -106,10 +106,19 @@ def measure(folder: Path, seconds: float, rounds: int) -> list[Row]:
                     row = load(process, port, connections, seconds, bodies[name])
                     found.setdefault((name, connections), []).append(row)
     return [
-        {"service": name, "connections": connections}
-        | {key: median(float(row[key]) for row in rows[1:]) for key in rows[0]}  # the first round warms up
-        for (name, connections), rows in found.items()
+        {"service": name, "connections": connections, **medians(rows[1:], found["naive", connections][1:])}
+        for (name, connections), rows in found.items()  # the first round warms up
     ]
+
+
+def medians(rows: list[Row], naive: list[Row]) -> Row:
+    """Return the median of each figure over the rounds, and of its ratio to the naive service's in the same round."""
+    ratios = [
+        {key: row[key] / plain[key] for key in ("cpu_us", "p50_ms")} for row, plain in zip(rows, naive, strict=True)
+    ]
+    return {key: median(row[key] for row in rows) for key in rows[0]} | {
+        f"{key}_ratio": median(ratio[key] for ratio in ratios) for key in ratios[0]
+    }
 
 
 def main() -> None:
@@ -120,10 +129,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(Path(folder), arguments.seconds, arguments.rounds)
-    naive = {row["connections"]: row for row in rows if row["service"] == "naive"}
     for row in rows:
-        for key in ("cpu_us", "p50_ms"):
-            row[f"{key}_ratio"] = float(row[key]) / float(naive[row["connections"]][key])
         print(
             "  ".join(
                 f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()
