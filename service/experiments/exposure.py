@@ -27,6 +27,10 @@ _PATIENCE: Final = 5.0
 """Seconds that a reader who does not read may hold up the end of the process."""
 
 
+_WAITING_AT_MOST: Final = 100_000
+"""Lines that wait for a reader who does not read: some 50 MB."""
+
+
 class Exposure(TypedDict):
     """What one group was shown, and why."""
 
@@ -53,21 +57,25 @@ class ExposureLog:
     they share the system keeps together what is written at once up to `PIPE_BUF`, 4 KiB: some 200 tracks in a line.
     """
 
-    def __init__(self, target: str, on_lost: Callable[[int], None]) -> None:
+    def __init__(self, target: str, on_lost: Callable[[int], None], waiting_at_most: int = _WAITING_AT_MOST) -> None:
         """Open `target`, "-" being standard output; `on_lost` is told how many lines could not be written."""
         self._descriptor = (
             os.dup(1) if target == "-" else os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         )
         self._at_once = PIPE_BUF if stat.S_ISFIFO(os.fstat(self._descriptor).st_mode) else sys.maxsize
         self._on_lost = on_lost
+        self._waiting_at_most = waiting_at_most
         self._waiting: deque[bytes] = deque()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="exposures", daemon=True)
         self._thread.start()
 
     def add(self, exposure: Exposure) -> None:
-        """Have an exposure written soon."""
-        self._waiting.append(orjson.dumps(exposure, option=orjson.OPT_APPEND_NEWLINE))
+        """Have an exposure written soon; it is lost where too many wait already."""
+        if len(self._waiting) < self._waiting_at_most:
+            self._waiting.append(orjson.dumps(exposure, option=orjson.OPT_APPEND_NEWLINE))
+        else:
+            self._on_lost(1)
 
     def close(self) -> None:
         """Write what is waiting and close the file."""

@@ -73,6 +73,23 @@ def test_lines_of_several_logs_on_one_pipe_stay_whole() -> None:
     assert sorted(json.loads(line)["seed"] for line in lines) == sorted([*range(300)] * 4)
 
 
+def test_a_reader_who_does_not_read_costs_lines_and_no_memory() -> None:
+    reader, writer = os.pipe()
+    lost: list[int] = []
+    log = ExposureLog(f"/dev/fd/{writer}", on_lost=lost.append, waiting_at_most=10)
+    os.close(writer)
+    for number in range(500):  # 1.6 KB each, and a pipe holds 64
+        log.add(exposure(number))
+    closing = threading.Thread(target=log.close)
+    closing.start()
+    with open(reader, "rb") as pipe:
+        written = [json.loads(line)["seed"] for line in pipe]
+    closing.join()
+
+    assert sum(lost) > 0
+    assert len(written) == 500 - sum(lost)
+
+
 def test_what_a_full_disk_loses_is_counted(tmp_path: Path) -> None:
     lost: list[int] = []
     log = ExposureLog("/dev/full", on_lost=lost.append)
