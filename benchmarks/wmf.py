@@ -28,9 +28,10 @@ from torch.nn import Parameter
 
 from benchmarks.holdout_2018 import write_holdout
 from training.als import dense
-from training.als.objective import Factors, Objective, loss, make_objective
+from training.als.objective import Objective, loss, make_objective
 from training.bootstrap import estimates
 from training.data import Pairs, PreparedData, load
+from training.factors import Factors
 from training.metrics import Truth, rank_metrics
 from training.models.algorithm import silent
 from training.models.wmf import WMF, random_factors

@@ -6,8 +6,8 @@ import torch
 from scipy.sparse import csr_array
 
 from tests.wmf.worlds import prepared
-from training.als.objective import Factors
 from training.data import Pairs
+from training.factors import Factors
 from training.models.algorithm import silent
 from training.models.softmax import Softmax
 from training.softmax import shared, uniform

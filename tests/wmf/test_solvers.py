@@ -11,7 +11,8 @@ import torch
 from tests.wmf.worlds import fit, listening, textbook_epoch, textbook_loss
 from training.als import conjugate_gradient
 from training.als.alternating import alternate
-from training.als.objective import Factors, Objective, loss
+from training.als.objective import Objective, loss
+from training.factors import Factors
 from training.models.wmf import WMF, random_factors
 
 EXACT = ["cholesky", "batched"]

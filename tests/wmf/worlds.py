@@ -8,8 +8,9 @@ from scipy.sparse import csr_array
 
 from service.core.catalogue import TrackInfo
 from service.core.ids import IdIndex
-from training.als.objective import Factors, Objective
+from training.als.objective import Objective
 from training.data import Interactions, Pairs, PreparedData
+from training.factors import Factors
 from training.models.algorithm import silent
 from training.models.wmf import WMF
 

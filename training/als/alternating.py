@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.errors import TrainingError
-from training.als.compiled import ONE_BLAS_THREAD, compiled_parallel
-from training.als.objective import Cells, Factors, Floats, Objective, gramian
+from training.als.objective import Cells, Objective, gramian
+from training.compiled import ONE_BLAS_THREAD, compiled_parallel
+from training.factors import Factors, Floats
 
 SolveRows = Callable[[Cells, Floats, Floats, Floats], None]
 """(cells, spectrum (dim,), fixed (columns, dim), factors (rows, dim)): improve the factors in place.

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from training.als.alternating import eigenbasis
-from training.als.objective import Cells, Factors, Objective
+from training.als.objective import Cells, Objective
+from training.factors import Factors
 
 FLOATS_AT_ONCE: Final = {"cpu": 2**23, "cuda": 2**28}
 """Floats of one batch of histories: what stays in a CPU's caches, and 1 GiB on a GPU."""

@@ -2,12 +2,13 @@
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
-from training.als.compiled import compiled, compiled_parallel
-from training.als.objective import BLOCK, Cells, Floats
+from training.als.objective import BLOCK, Cells
+from training.compiled import compiled, compiled_parallel
+from training.factors import Floats
 
 
+@compiled_parallel
 def solve_rows(cells: Cells, spectrum: Floats, fixed: Floats, factors: Floats) -> None:
     """Replace every row of `factors` by the solution of its normal equations.
 
@@ -18,20 +19,7 @@ def solve_rows(cells: Cells, spectrum: Floats, fixed: Floats, factors: Floats) -
 
     and as most histories are shorter than dim, most rows cost n^2 dim instead of n dim^2 + dim^3 / 3.
     """
-    _solve(*cells, spectrum, fixed, factors)
-
-
-@compiled_parallel
-def _solve(
-    indptr: NDArray[np.int64],
-    columns: NDArray[np.int32],
-    excess: Floats,
-    target: Floats,
-    regularization: Floats,
-    spectrum: Floats,
-    fixed: Floats,
-    factors: Floats,
-) -> None:
+    indptr, columns, excess, target, regularization = cells
     rows, dim = factors.shape
     for block in numba.prange((rows + BLOCK - 1) // BLOCK):
         first, last = block * BLOCK, min(rows, (block + 1) * BLOCK)

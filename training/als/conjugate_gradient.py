@@ -1,16 +1,20 @@
 """Solve rows approximately: a few warm-started steps of preconditioned conjugate gradient."""
 
+from typing import Final
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from training.als.compiled import compiled, compiled_parallel
-from training.als.objective import BLOCK, Cells, Floats
+from training.als.objective import BLOCK, Cells
+from training.compiled import compiled, compiled_parallel
+from training.factors import Floats
 
-STEPS = 3
+STEPS: Final = 3
 """Steps a row; with the start from the last epoch more of them change nothing that matters."""
 
 
+@compiled_parallel
 def solve_rows(cells: Cells, spectrum: Floats, fixed: Floats, factors: Floats) -> None:
     """Move every row of `factors` towards the solution of its normal equations, in place.
 
@@ -18,21 +22,7 @@ def solve_rows(cells: Cells, spectrum: Floats, fixed: Floats, factors: Floats) -
     (Takacs, Pilaszy & Tikk, RecSys 2011), preconditioned by D. What D leaves over has the rank of the row's history,
     which is why short rows are solved almost exactly.
     """
-    _solve(*cells, spectrum, fixed, factors, STEPS)
-
-
-@compiled_parallel
-def _solve(
-    indptr: NDArray[np.int64],
-    columns: NDArray[np.int32],
-    excess: Floats,
-    target: Floats,
-    regularization: Floats,
-    spectrum: Floats,
-    fixed: Floats,
-    factors: Floats,
-    steps: int,
-) -> None:
+    indptr, columns, excess, target, regularization = cells
     rows, dim = factors.shape
     for block in numba.prange((rows + BLOCK - 1) // BLOCK):
         first, last = block * BLOCK, min(rows, (block + 1) * BLOCK)
@@ -44,12 +34,12 @@ def _solve(
         direction = np.empty(dim, dtype=np.float32)
         product = np.empty(dim, dtype=np.float32)
         for row in range(first, last):
-            cells = slice(indptr[row], indptr[row + 1])
+            own = slice(indptr[row], indptr[row + 1])
             for k in range(dim):
                 diagonal[k] = spectrum[k] + regularization[row]
             x = factors[row]
-            _gather(fixed, columns[cells], excess[cells], target[cells], diagonal, x, history, residual)
-            _iterate(history, excess[cells], diagonal, x, residual, direction, product, steps)
+            _gather(fixed, columns[own], excess[own], target[own], diagonal, x, history, residual)
+            _iterate(history, excess[own], diagonal, x, residual, direction, product)
 
 
 @compiled
@@ -87,7 +77,6 @@ def _iterate(
     residual: Floats,
     direction: Floats,
     product: Floats,
-    steps: int,
 ) -> None:
     """Improve `x`, whose residual is given, by conjugate gradient; `residual` and what follows are used up."""
     dim = len(x)
@@ -96,7 +85,7 @@ def _iterate(
         direction[k] = residual[k] / diagonal[k]
         rho += residual[k] * direction[k]
     solved = rho * np.float32(1e-12) + np.float32(1e-30)  # below, float32 ends and rho / curvature with it
-    for _ in range(steps):
+    for _ in range(STEPS):
         if rho <= solved:
             break
         _multiply(history, excess, diagonal, direction, product)

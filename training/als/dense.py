@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from training.als.objective import Factors, Objective
+from training.als.objective import Objective
+from training.factors import Factors
 
 
 class Descent(NamedTuple):

@@ -8,19 +8,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from service.core.errors import TrainingError
-from training.als.compiled import ONE_BLAS_THREAD, compiled_parallel
-
-Floats = NDArray[np.float32]
+from training.compiled import ONE_BLAS_THREAD, compiled_parallel
+from training.factors import Factors, Floats
 
 BLOCK: Final = 64
 """Rows a thread takes at a time: enough to share one workspace, few enough to keep all threads busy."""
-
-
-class Factors(NamedTuple):
-    """The two sides of the model, (users, dim) and (tracks, dim): the score of a pair is a dot product."""
-
-    users: Floats
-    items: Floats
 
 
 class Cells(NamedTuple):

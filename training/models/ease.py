@@ -11,7 +11,7 @@ from scipy.linalg.lapack import spotrf, spotri
 from scipy.sparse import csr_array
 
 from service.core.errors import TrainingError
-from training.als.compiled import ONE_BLAS_THREAD, compiled, compiled_parallel
+from training.compiled import ONE_BLAS_THREAD, compiled, compiled_parallel
 from training.data import PreparedData
 from training.models.algorithm import Algorithm, Fitted, Progress, Range
 from training.neighbours import Floats, Listeners, arrays_of, stacked, strongest

@@ -11,8 +11,8 @@ from pydantic import Field, JsonValue
 from scipy.sparse import csr_array
 
 from service.core.errors import TrainingError
-from training.als.objective import Factors
 from training.data import PreparedData
+from training.factors import Factors
 from training.models.algorithm import Algorithm, Fitted, Progress, Range
 from training.softmax import shared, uniform
 from training.softmax.candidates import Candidates
@@ -86,16 +86,16 @@ class Softmax(Algorithm):
         positives = data.interactions.positives
         if positives.nnz == 0:
             raise TrainingError("softmax learns from scores above 0, and the training split has none")
-        # A generator each: what is held out must not change what is learned.
-        descent, *draws = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(3))
+        random = np.random.default_rng(seed)
+        # From generators of their own: what is held out must not change what is learned.
         validation, test = (
-            Candidates.draw(pairs, positives.shape[1], CANDIDATES, random)
-            for pairs, random in zip((data.validation, data.test), draws, strict=True)
+            Candidates.draw(pairs, positives.shape[1], CANDIDATES, apart)
+            for pairs, apart in zip((data.validation, data.test), random.spawn(2), strict=True)
         )
         curve: list[dict[str, float]] = []
         best = Best(epoch=0, loss=math.inf, factors=Factors(*np.empty((2, 0, self.dim), dtype=np.float32)))
         started = perf_counter()
-        for epoch, (factors, train_loss) in enumerate(islice(self.descend(positives, descent, device), self.epochs), 1):
+        for epoch, (factors, train_loss) in enumerate(islice(self.descend(positives, random, device), self.epochs), 1):
             judgement = judged("validation", validation, factors)
             if not all(map(math.isfinite, (train_loss, *judgement.values()))):
                 raise TrainingError(f"softmax diverged in epoch {epoch} (loss {train_loss}); lower the learning rate")

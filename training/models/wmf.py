@@ -14,8 +14,9 @@ from scipy.sparse import csr_array, vstack
 from service.core.errors import DataError, TrainingError
 from training.als import batched, cholesky, conjugate_gradient, dense
 from training.als.alternating import alternate
-from training.als.objective import Factors, Floats, Objective, loss, make_objective
+from training.als.objective import Objective, loss, make_objective
 from training.data import PreparedData
+from training.factors import Factors, Floats
 from training.models.algorithm import Algorithm, Fitted, Progress, Range
 from training.neighbours import Listeners
 from training.order import recency

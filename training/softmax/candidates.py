@@ -6,9 +6,9 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from training.als.compiled import compiled
-from training.als.objective import Factors, Floats
+from training.compiled import compiled
 from training.data import Pairs
+from training.factors import Factors, Floats
 
 
 class Judgement(NamedTuple):

@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 from torch.optim.lr_scheduler import ExponentialLR
 
-from training.als.objective import Factors
+from training.factors import Factors
 
 POPULAR_SHARE: Final = 0.5
 """Share of the negatives drawn as often as they were heard; the others are drawn uniformly."""

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from training.als.compiled import compiled
-from training.als.objective import Factors, Floats
+from training.compiled import compiled
+from training.factors import Factors, Floats
 
 START: float = 0.05
 """Factors start uniform in -START..START, as Keras embeddings do."""

@@ -1,4 +1,4 @@
-"""How every kernel is compiled: once for a machine, in parallel, and without hiding NaN."""
+"""How every kernel of training is compiled: once for a machine, in parallel, and without hiding NaN."""
 
 from collections.abc import Callable
 from typing import Final, ParamSpec, TypeVar
