@@ -25,9 +25,19 @@ FROM dependencies AS training-dependencies
 RUN --mount=type=cache,target=/root/.cache/pip \
     python requirements.py training >requirements.txt && pip install --requirement requirements.txt
 
+# The loops of group ranking in C. Python's headers come with the base image, or from Debian where its Python does.
+FROM base AS compiled
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev python3-dev
+COPY pyproject.toml constraints.txt ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m venv /build && /build/bin/pip install --constraint constraints.txt setuptools
+COPY service/core/_compiled.c service/core/_products.h service/core/
+RUN /build/bin/python -c "import setuptools; setuptools.setup()" build_ext --inplace && ls service/core/_compiled.abi3.so
+
 FROM base AS training
 COPY --from=training-dependencies /venv /venv
 COPY service service
+COPY --from=compiled /app/service/core/_compiled.abi3.so service/core/
 COPY training training
 COPY scripts/sample-models /usr/local/bin/
 USER tutti
@@ -42,6 +52,7 @@ RUN python -c "import fastapi.middleware.cors, prometheus_client.multiprocess, p
 FROM base AS service
 COPY --from=service-dependencies /venv /venv
 COPY service service
+COPY --from=compiled /app/service/core/_compiled.abi3.so service/core/
 RUN python -m compileall -q service
 COPY experiments.toml .
 USER tutti

@@ -51,7 +51,9 @@ clean:  ## forget the sample data, so that the next run makes it and trains on i
 	@pip install --quiet --constraint constraints.txt setuptools
 	@touch $@
 
-.venv/%: pyproject.toml constraints.txt | .venv/created
+.venv/%: pyproject.toml constraints.txt $(wildcard service/core/*.[ch]) | .venv/created
 	@echo "Installing what $* needs; the first time takes minutes"
 	@pip install --quiet --no-build-isolation --constraint constraints.txt --editable '.[$*]'
+	@python -c "import service.core._compiled" 2>/dev/null \
+	|| echo "Without gcc and Python's headers groups are ranked in numpy and torch alone, which takes longer." >&2
 	@touch $@

@@ -12,13 +12,7 @@ from torch import Tensor
 
 from service.core.calibration import EXACT, Calibration
 from service.core.ranking import top_k
-from service.core.recommender import Recommender, RoughScorer
-
-_SCORED_AT_ONCE: Final = 1 << 21
-"""Rough scores held at a time, in one product of many rows."""
-
-_CACHED: Final = 1 << 17
-"""Rough votes worked on at a time: they stay in the second-level cache of a core from pass to pass."""
+from service.core.recommender import Recommender, is_group_scorer
 
 NONE: Final = -1
 """Stands where a strategy has no track left to name."""
@@ -57,77 +51,45 @@ class Ballots:
     @cached_property
     def votes(self) -> Tensor:
         """Return what each member thinks of every track, (groups, members, tracks)."""
-        votes = self._votes(self.model.score(self.vectors.flatten(0, 1)))
+        scores = self.model.score(self.vectors.flatten(0, 1))
+        votes = (self.scores.relevance(scores) if self.by_relevance else scores).view(self.groups, self.members, -1)
         return votes if self.heard is None else votes.masked_fill_(self.heard, 0)
 
-    def rough_sums(self, factors: NDArray[np.float64], power: int) -> tuple[Tensor, NDArray[np.float64]]:
-        """Return roughly sum_u factor_u vote_u ** power, (groups, tracks), for factors (groups, members).
-
-        The second array (groups, members) says how far the votes may be off.
-        """
+    def sums_of_powers(self, factors: NDArray[np.float64], power: int) -> Tensor:
+        """Return sum_u factor_u vote_u ** power, (groups, tracks), for factors (groups, members)."""
         by_member = torch.from_numpy(factors.astype(np.float32)).to(self.vectors.device)
-        if self._all_are_counted or not (self.by_relevance and isinstance(self.model, RoughScorer)):
-            return torch.bmm(by_member[:, None, :], self.votes.pow(power))[:, 0], np.zeros(factors.shape)
-        vectors, floors = self._in_relevance()
-        width = len(self.model.tracks)
-        sums = by_member.new_empty(self.groups, width)
-        at_once = max(1, _SCORED_AT_ONCE // (self.members * width))
-        cached = max(1, _CACHED // (self.members * width)) if sums.device.type == "cpu" else at_once
-        errors, relative_error = [], 0.0
-        for first in range(0, self.groups, at_once):
-            rough = self.model.score_roughly(vectors[first : first + at_once].flatten(0, 1))
-            errors.append(rough.error)
-            relative_error = rough.relative_error
-            scores = rough.scores.view(-1, self.members, width)
-            for begin in range(0, len(scores), cached):
-                part = slice(first + begin, min(first + begin + cached, first + len(scores)))
-                votes = torch.sub(scores[begin : begin + cached], floors[part]).clamp_(min=0).pow_(power)
-                torch.bmm(by_member[part, None, :], votes, out=sums[part, None, :])
-        largest = np.maximum(np.abs(self.scores.high), np.abs(self.scores.low)) * self.scores.scale
-        off = torch.cat(errors).numpy(force=True) + relative_error * largest
-        return sums, off.reshape(factors.shape).astype(np.float64)
-
-    def _in_relevance(self) -> tuple[Tensor, Tensor]:
-        """Return vectors (groups, members, dim) and floors (groups, members, 1): relevance is the score less the floor.
-
-        That is before it is cut off at 0 and 1.
-        """
-        shape = (self.groups, self.members, 1)
-        scale = torch.from_numpy(self.scores.scale).to(self.vectors.device).view(shape)
-        low = torch.from_numpy(self.scores.low).to(self.vectors.device).view(shape)
-        return self.vectors * scale, low * scale
+        if self._all_are_counted or not (self.by_relevance and is_group_scorer(self.model)):
+            return torch.bmm(by_member[:, None, :], self.votes.pow(power))[:, 0]
+        scale, low = (torch.from_numpy(part).to(self.vectors.device) for part in (self.scores.scale, self.scores.low))
+        vectors = self.vectors * scale.view(self.groups, self.members, 1)  # relevance is their score less the floor
+        return self.model.sums_of_powers(vectors, (low * scale).view_as(by_member), by_member, power)
 
     def votes_of(self, rows: Tensor, groups: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Return the votes (groups, members, k) for the tracks of each group (groups, k), anything for `NONE`.
 
         `groups` says whose tracks these are, where they are not of all.
         """
-        asked = slice(None) if groups is None else torch.from_numpy(groups).to(self.vectors.device)
+        asked = None if groups is None else torch.from_numpy(groups).to(self.vectors.device)
         rows = rows.to(self.vectors.device).clamp(min=0)
-        wide = rows[:, None, :].expand(-1, self.members, -1)
         if self._all_are_counted:
-            votes = self.votes[asked].gather(2, wide)
-        elif rows.shape[1] * self.vectors.shape[2] < self.members * len(self.model.tracks):
-            votes = self._votes(self.model.score_tracks(self.vectors[asked], rows), groups)
+            votes: NDArray[np.float32] = _gather(_some(self.votes, asked), rows).numpy(force=True)
+            return votes
+        vectors = _some(self.vectors, asked)
+        if rows.shape[1] * vectors.shape[2] < self.members * len(self.model.tracks):
+            scores = self.model.score_tracks(vectors, rows)
         else:  # tracks have more numbers to look at than members have scores
-            votes = self._votes(self.model.score(self.vectors[asked].flatten(0, 1)), groups).gather(2, wide)
-        counted: NDArray[np.float32] = votes.numpy(force=True)
-        return counted
+            scores = _gather(self.model.score(vectors.flatten(0, 1)).view(*vectors.shape[:2], -1), rows)
+        votes = scores.numpy(force=True)
+        if not self.by_relevance:
+            return votes
+        calibration = self.scores
+        if groups is not None:
+            calibration = calibration.of(np.arange(len(calibration.scores)).reshape(-1, self.members)[groups].ravel())
+        return calibration.relevance_of_some(votes.reshape(-1, votes.shape[2])).reshape(votes.shape)
 
     @property
     def _all_are_counted(self) -> bool:
         return "votes" in self.__dict__ or self.heard is not None
-
-    def _votes(self, scores: Tensor, groups: NDArray[np.int64] | None = None) -> Tensor:
-        """Return scores of the members, of some groups or all, as votes (groups, members, n)."""
-        shape = (self.groups if groups is None else len(groups), self.members, scores.shape[-1])
-        if self.by_relevance:
-            calibration = self.scores
-            if groups is not None:
-                places = np.arange(self.groups * self.members).reshape(self.groups, -1)
-                calibration = calibration.of(places[groups].ravel())
-            scores = calibration.relevance(scores.view(shape[0] * shape[1], shape[2]))
-        return scores.view(shape)
 
     @cached_property
     def allowed(self) -> Tensor | None:
@@ -163,8 +125,9 @@ class Ballots:
         What was played counts: a member's own best list does not get worse while the session goes on.
         """
         if self.eligible is None and self.heard is None and k <= EXACT:
-            best = torch.from_numpy(self.calibration.best(k)).to(self.vectors.device)
-            return best.view(self.groups, self.members, -1)
+            best = self.scores.best(k)
+            votes = self.scores.relevance_of_some(best) if self.by_relevance else best
+            return torch.from_numpy(votes).to(self.vectors.device).view(self.groups, self.members, -1)
         return self._best(k, self.eligible)[0].clamp(min=0)
 
     def best_tracks(self, k: int) -> tuple[Tensor, Tensor]:
@@ -180,6 +143,16 @@ class Ballots:
     def rank_by(self, group_scores: Tensor, k: int) -> Tensor:
         """Return the k allowed tracks (groups, k) with the highest group score (groups, tracks), then `NONE`."""
         return rank_by(group_scores, self.allowed, k)
+
+
+def _some(of_groups: Tensor, asked: Tensor | None) -> Tensor:
+    """Return what belongs to the groups that are asked for, None for all."""
+    return of_groups if asked is None else of_groups[asked]
+
+
+def _gather(votes: Tensor, rows: Tensor) -> Tensor:
+    """Return the votes (groups, members, k) of (groups, members, tracks) for the tracks of each group (groups, k)."""
+    return votes.gather(2, rows[:, None, :].expand(-1, votes.shape[1], -1))
 
 
 def rank_by(scores: Tensor, allowed: Tensor | None, k: int) -> Tensor:

@@ -7,7 +7,7 @@ maximum that relevance is measured between, the value of a user's own best list,
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Final, Self
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from service.core import compiled
 from service.core.errors import DataError
 from service.core.ranking import sort_rows
 
@@ -47,6 +48,12 @@ def calibration_ranks(tracks: int) -> NDArray[np.int32]:
 def _low_rank(tracks: int) -> int:
     """Return the rank whose score is the `LOW_QUANTILE` quantile."""
     return tracks - int(LOW_QUANTILE * (tracks - 1))
+
+
+@cache
+def _low_column(tracks: int) -> int:
+    """Return the place of that rank among those that are kept."""
+    return int(np.searchsorted(calibration_ranks(tracks), _low_rank(tracks)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,14 +91,13 @@ class Calibration:
     @cached_property
     def low(self) -> NDArray[np.float32]:
         """Return each row's `LOW_QUANTILE` quantile, (users,)."""
-        column = int(np.searchsorted(self.ranks, _low_rank(int(self.ranks[-1]))))
-        return self.scores[:, column]
+        return self.scores[:, _low_column(int(self.ranks[-1]))]
 
     @cached_property
     def scale(self) -> NDArray[np.float32]:
         """Return what a difference in score is worth in relevance, (users,): 0 for who scores everything alike."""
         reach = self.high - self.low
-        scale: NDArray[np.float32] = np.divide(1, reach, out=np.zeros_like(reach), where=reach > 0)
+        scale: NDArray[np.float32] = np.divide(1, reach, out=np.zeros(reach.shape, np.float32), where=reach > 0)
         return scale
 
     def relevance(self, scores: Tensor) -> Tensor:
@@ -102,10 +108,17 @@ class Calibration:
         low, scale = (torch.from_numpy(column).to(scores.device)[:, None] for column in (self.low, self.scale))
         return scores.sub(low).mul_(scale).clamp_(0, 1)
 
+    def relevance_of_some(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the same of scores (users, n) of a few tracks, for which numpy takes less than torch."""
+        relevance: NDArray[np.float32] = scores - self.low[:, None]
+        relevance *= self.scale[:, None]
+        np.maximum(relevance, 0, out=relevance)
+        np.minimum(relevance, 1, out=relevance)
+        return relevance
+
     def of_relevance(self) -> "Calibration":
         """Return this calibration in units of relevance."""
-        relevance = (self.scores - self.low[:, None]) * self.scale[:, None]
-        return Calibration(self.ranks, relevance.clip(0, 1, out=relevance))
+        return Calibration(self.ranks, self.relevance_of_some(self.scores))
 
     def best(self, k: int) -> NDArray[np.float32]:
         """Return each row's k best scores, (users, min(k, tracks)); k is at most `EXACT`."""
@@ -117,6 +130,8 @@ class Calibration:
         1 for the user's best track, 0 for a track that is no better than any. Exact for the best `EXACT`
         tracks, interpolated between the kept ranks further down.
         """
+        if compiled.BUILT:
+            return compiled.percentiles(self.scores, self.ranks, scores)
         rising, asked = self.scores[:, ::-1].copy(), np.ascontiguousarray(scores)
         lower = torch.searchsorted(torch.from_numpy(rising), torch.from_numpy(asked)).numpy()
         last = len(self.ranks) - 1

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from service.core.ballots import NONE, Ballots
 from service.core.calibration import Calibration
-from service.core.recommender import Recommender, RoughScorer
+from service.core.recommender import Recommender, is_group_scorer
 from service.core.strategies import LINEAR, ON_SCORES, SPARING, STRATEGIES
 
 _VOTES_AT_ONCE: Final = 1_000_000
@@ -84,13 +84,13 @@ def rank_groups(model: Recommender, queries: Sequence[GroupQuery]) -> list[Group
     in one product. Lists are shorter than k only where fewer tracks are allowed.
     """
     buckets: defaultdict[tuple[str, bool, int], list[int]] = defaultdict(list)
-    rough = isinstance(model, RoughScorer)
+    sparing = is_group_scorer(model)
     voters = [tuple(i for i, member in enumerate(query.members) if member.has_taste) for query in queries]
     for position, query in enumerate(queries):
-        buckets[query.strategy, _needs_all_votes(query, rough), len(voters[position])].append(position)
+        buckets[query.strategy, _needs_all_votes(query, sparing), len(voters[position])].append(position)
     rankings: dict[int, GroupRanking] = {}
     for (strategy, all_votes, size), positions in buckets.items():
-        rows = 1 if rough and not all_votes else max(size, 1)  # other vectors are as wide as the catalogue
+        rows = 1 if sparing and not all_votes else max(size, 1)  # other vectors are as wide as the catalogue
         at_once = max(1, _VOTES_AT_ONCE // (rows * len(model.tracks)))
         for start in range(0, len(positions), at_once):
             chunk = positions[start : start + at_once]
@@ -103,12 +103,12 @@ def rank_groups(model: Recommender, queries: Sequence[GroupQuery]) -> list[Group
     return [rankings[position] for position in range(len(queries))]
 
 
-def _needs_all_votes(query: GroupQuery, rough: bool) -> bool:
-    """Return whether the strategy will ask for what every member thinks of every track; `rough` if it need not."""
+def _needs_all_votes(query: GroupQuery, sparing: bool) -> bool:
+    """Return whether every member's view of every track will be asked for, by a model that may be `sparing` or not."""
     if query.discovery:
         return True
     if query.strategy in SPARING:
-        return not rough or bool(query.excluded) or query.only_new
+        return not sparing or bool(query.excluded) or query.only_new
     return query.strategy not in LINEAR
 
 
@@ -163,7 +163,7 @@ def _rank_merged(ballots: Ballots, k: int) -> Tensor:
     sum_u w_u (s_ui - low_u) scale_u = (sum_u w_u scale_u x_u) . y_i - constant: one product a group, not one a member.
     """
     scale = torch.from_numpy(ballots.scores.scale).to(ballots.weights.device).view_as(ballots.weights)
-    merged = torch.bmm((ballots.weights * scale)[:, None, :], ballots.vectors)[:, 0]
+    merged = torch.bmm((ballots.weights * scale).unsqueeze(1), ballots.vectors).squeeze(1)
     return ballots.rank_by(ballots.model.score(merged), k)
 
 

@@ -8,9 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from service.core.artifacts import Artifact
-from service.core.half import half_if_faster
+from service.core.products import products_with
 from service.core.ranking import Ranking, top_k
-from service.core.recommender import RoughScores
 
 
 class FoldIn(BaseModel):
@@ -49,9 +48,8 @@ class Factors:
         self.history = artifact.history
         self.calibration = artifact.calibration
         self._user_factors = user_factors
-        self._items_by_dim = item_factors.T.contiguous()
         self._item_factors = item_factors
-        self._half = half_if_faster(item_factors)
+        self._products = products_with(item_factors)
         self._scoring = scoring
         self._excess = scoring.fold_in.liked_confidence - scoring.fold_in.unobserved_weight
         self._gramian = item_factors.T @ item_factors
@@ -123,17 +121,15 @@ class Factors:
 
     def score(self, vectors: Tensor) -> Tensor:
         """Return the dot products with every track."""
-        return vectors @ self._items_by_dim
-
-    def score_roughly(self, vectors: Tensor) -> RoughScores:
-        """Return the dot products with every track, from factors of half the width where that is faster."""
-        if self._half is None:
-            return RoughScores(self.score(vectors), vectors.new_zeros(len(vectors)), 0.0)
-        return self._half.score(vectors)
+        return self._products.scores(vectors)
 
     def score_tracks(self, vectors: Tensor, track_rows: Tensor) -> Tensor:
         """Return the dot products with the tracks of each group."""
-        return vectors @ self._item_factors[track_rows].mT
+        return self._products.scores_of(vectors, track_rows)
+
+    def sums_of_powers(self, vectors: Tensor, floors: Tensor, factors: Tensor, power: int) -> Tensor:
+        """Return what the members of each group think of every track, added up."""
+        return self._products.sums_of_powers(vectors, floors, factors, power)
 
     def contributions(self, vector: Tensor, history: Tensor, track_rows: Tensor) -> Tensor:  # noqa: ARG002 - the history says all
         """Return c y_j'W y_i for each j of the history, where W is the inverse that `fold_in` solves with.

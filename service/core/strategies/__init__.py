@@ -47,4 +47,4 @@ ON_SCORES: Final = frozenset({"shared_first"})
 """Strategies that vote with the model's own scores; all others with relevance 0..1."""
 
 SPARING: Final = frozenset({"fair_share"})
-"""Strategies that look closely at few tracks: rough scores tell which."""
+"""Strategies that look closely at few tracks: sums over the members tell which."""

@@ -1,0 +1,403 @@
+/* The few loops of group ranking that numpy and torch take many small calls for; `compiled.py` says what each returns.
+ *
+ * Everything here works on plain C-contiguous buffers, checks how long they are and keeps nothing. Optional: where it is
+ * not built, the same is said in numpy and torch, more slowly, and the tests compare the two.
+ */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define LEAST(a, b) ((a) < (b) ? (a) : (b))
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
+#define WIDEST __attribute__((target_clones("avx2", "default")))
+#else
+#define WIDEST
+#endif
+#define BLOCK 32 /* tracks a block of item factors; compiled.py lays them out */
+#define AT_ONCE 6 /* vectors multiplied together: their sums fill the registers of AVX2 */
+
+#if defined(__x86_64__)
+#define NAME(name) name##_avx512
+#define BYTES 64
+#define TARGET __attribute__((target("avx512f,avx512dq")))
+#include "_products.h"
+#define NAME(name) name##_avx2
+#define BYTES 32
+#define TARGET __attribute__((target("avx2,fma")))
+#include "_products.h"
+#endif
+#define NAME(name) name##_any
+#define BYTES 16
+#define TARGET
+#include "_products.h"
+
+#if defined(__x86_64__)
+#define BY_PROCESSOR(call)                                                                       \
+    do {                                                                                         \
+        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) call(avx512); \
+        else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) call(avx2);    \
+        else call(any);                                                                          \
+    } while (0)
+#else
+#define BY_PROCESSOR(call) call(any)
+#endif
+
+/* Whether each of the buffers is as long as it should be; releases them and raises where one is not. */
+static int fit(Py_buffer *buffers, const Py_ssize_t *bytes, int count) {
+    for (int i = 0; i < count; i++)
+        if (buffers[i].len != bytes[i]) {
+            PyErr_Format(PyExc_ValueError, "array %d has %zd bytes, not %zd", i, buffers[i].len, bytes[i]);
+            for (int j = 0; j < count; j++) PyBuffer_Release(&buffers[j]);
+            return 0;
+        }
+    return 1;
+}
+
+static PyObject *done(Py_buffer *buffers, int count) {
+    for (int i = 0; i < count; i++) PyBuffer_Release(&buffers[i]);
+    Py_RETURN_NONE;
+}
+
+#define LENGTH(array) ((int)(sizeof(array) / sizeof(*(array))))
+#define FLOATS (Py_ssize_t)sizeof(float)
+#define DOUBLES (Py_ssize_t)sizeof(double)
+#define INT64S (Py_ssize_t)sizeof(int64_t)
+#define BLOCKS(tracks) (((tracks) + BLOCK - 1) / BLOCK * BLOCK)
+
+static void scores_with(const float *blocks, Py_ssize_t tracks, Py_ssize_t dim, const float *vectors, Py_ssize_t rows,
+                        float *out) {
+#define CALL(target) scores_##target(blocks, tracks, dim, vectors, rows, out)
+    BY_PROCESSOR(CALL);
+#undef CALL
+}
+
+static PyObject *scores(PyObject *module, PyObject *arguments) {
+    Py_buffer b[3];
+    Py_ssize_t tracks, dim, rows;
+    if (!PyArg_ParseTuple(arguments, "y*y*w*nnn", b, b + 1, b + 2, &tracks, &dim, &rows)) return NULL;
+    const Py_ssize_t bytes[] = {BLOCKS(tracks) * dim * FLOATS, rows * dim * FLOATS, rows * tracks * FLOATS};
+    if (!fit(b, bytes, LENGTH(b))) return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    scores_with(b[0].buf, tracks, dim, b[1].buf, rows, b[2].buf);
+    Py_END_ALLOW_THREADS
+    return done(b, LENGTH(b));
+}
+
+static PyObject *sums_of_powers(PyObject *module, PyObject *arguments) {
+    Py_buffer b[5];
+    Py_ssize_t tracks, dim, groups, members;
+    int power;
+    if (!PyArg_ParseTuple(arguments, "y*y*y*y*w*nnnni", b, b + 1, b + 2, b + 3, b + 4, &tracks, &dim, &groups, &members,
+                          &power))
+        return NULL;
+    const Py_ssize_t voters = groups * members;
+    const Py_ssize_t bytes[] = {BLOCKS(tracks) * dim * FLOATS, voters * dim * FLOATS, voters * FLOATS, voters * FLOATS,
+                                groups * tracks * FLOATS};
+    if (!fit(b, bytes, LENGTH(b))) return NULL;
+#define CALL(target)                                                                                            \
+    sums_of_powers_##target(b[0].buf, tracks, dim, b[1].buf, b[2].buf, b[3].buf, groups, members, power, b[4].buf)
+    Py_BEGIN_ALLOW_THREADS
+    BY_PROCESSOR(CALL);
+    Py_END_ALLOW_THREADS
+#undef CALL
+    return done(b, LENGTH(b));
+}
+
+/* Lays some rows of item factors out as blocks. */
+static void gather(const float *items, Py_ssize_t dim, const int64_t *rows, Py_ssize_t count, float *blocks) {
+    for (Py_ssize_t i = 0; i < count; i++) {
+        const float *item = items + rows[i] * dim;
+        float *block = blocks + i / BLOCK * BLOCK * dim + i % BLOCK;
+        for (Py_ssize_t d = 0; d < dim; d++) block[d * BLOCK] = item[d];
+    }
+}
+
+static PyObject *scores_of(PyObject *module, PyObject *arguments) {
+    Py_buffer b[4];
+    Py_ssize_t tracks, dim, groups, members, count;
+    if (!PyArg_ParseTuple(arguments, "y*y*y*w*nnnnn", b, b + 1, b + 2, b + 3, &tracks, &dim, &groups, &members, &count))
+        return NULL;
+    const Py_ssize_t bytes[] = {tracks * dim * FLOATS, groups * members * dim * FLOATS, groups * count * INT64S,
+                                groups * members * count * FLOATS};
+    if (!fit(b, bytes, LENGTH(b))) return NULL;
+    const int64_t *rows = b[2].buf;
+    for (Py_ssize_t i = 0; i < groups * count; i++)
+        if (rows[i] < 0 || rows[i] >= tracks) {
+            done(b, LENGTH(b));
+            return PyErr_Format(PyExc_IndexError, "there is no track row %lld", (long long)rows[i]);
+        }
+    float *blocks = calloc((size_t)(BLOCKS(count) * dim), sizeof(float));
+    for (Py_ssize_t group = 0; blocks && group < groups; group++) {
+        gather(b[0].buf, dim, rows + group * count, count, blocks);
+        scores_with(blocks, count, dim, (float *)b[1].buf + group * members * dim, members,
+                    (float *)b[3].buf + group * members * count);
+    }
+    PyObject *nothing = done(b, LENGTH(b));
+    return blocks || !count ? (free(blocks), nothing) : PyErr_NoMemory();
+}
+
+/* Moves the values that are higher than a pivot, or equal to it, to the front and returns their number; has no branch to
+ * guess wrong, which with values in no order costs more than the moves. */
+INLINE Py_ssize_t to_front(float *values, Py_ssize_t n, float pivot, int equal) {
+    Py_ssize_t count = 0;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        const float value = values[i];
+        values[i] = values[count];
+        values[count] = value;
+        count += equal ? value == pivot : value > pivot;
+    }
+    return count;
+}
+
+/* The k-th highest of n values, which it reorders (quickselect). */
+static float kth_highest(float *values, Py_ssize_t n, Py_ssize_t k) {
+    while (n > 1) {
+        const float pivot = values[n / 2];
+        const Py_ssize_t higher = to_front(values, n, pivot, 0);
+        if (k <= higher) {
+            n = higher;
+            continue;
+        }
+        values += higher, n -= higher, k -= higher;
+        const Py_ssize_t equal = to_front(values, n, pivot, 1);
+        if (k <= equal || !equal) return pivot; /* nothing equals a NaN */
+        values += equal, n -= equal, k -= equal;
+    }
+    return *values;
+}
+
+/* A threshold that at least k of n values reach, and few more: the k-th highest of the maxima of 4 k disjoint sets. */
+WIDEST static float threshold(const float *values, Py_ssize_t n, Py_ssize_t k, float *maxima) {
+    Py_ssize_t sets = LEAST(4 * k, n);
+    memcpy(maxima, values, (size_t)sets * sizeof(float));
+    for (Py_ssize_t begin = sets; begin < n; begin += sets) {
+        const float *line = values + begin;
+        Py_ssize_t width = LEAST(sets, n - begin);
+        for (Py_ssize_t i = 0; i < width; i++) maxima[i] = line[i] > maxima[i] ? line[i] : maxima[i];
+    }
+    return kth_highest(maxima, sets, k);
+}
+
+typedef struct {
+    float value;
+    int64_t column;
+} Entry;
+
+/* Whether any of BLOCK values is high enough. */
+INLINE int any_reaches(const float *values, float enough) {
+    int any = 0;
+    for (int i = 0; i < BLOCK; i++) any |= values[i] >= enough;
+    return any;
+}
+
+/* The columns of the k highest of n values, ascending, of equal values the lowest; `least` is the least of these values.
+ * Returns 0 where memory is short. */
+WIDEST static int highest_of(const float *values, Py_ssize_t n, Py_ssize_t k, int64_t *columns, float *least) {
+    float *maxima = malloc((size_t)LEAST(4 * k, n) * sizeof(float));
+    if (!maxima) return 0;
+    const float enough = threshold(values, n, k, maxima);
+    free(maxima);
+    Py_ssize_t count = 0, found = 0, ties = k;
+    for (Py_ssize_t i = 0; i < n; i++) count += values[i] >= enough;
+    Entry *entries = malloc((size_t)(count + 1) * sizeof(Entry)); /* one more than are kept, to write to */
+    float *room = malloc((size_t)(count + 1) * sizeof(float));
+    if (entries && room) {
+        count = 0;
+        for (Py_ssize_t begin = 0; begin < n; begin += BLOCK) {
+            Py_ssize_t end = LEAST(begin + BLOCK, n);
+            if (end == begin + BLOCK && !any_reaches(values + begin, enough)) continue;
+            for (Py_ssize_t i = begin; i < end; i++) {
+                room[count] = values[i];
+                entries[count] = (Entry){values[i], i};
+                count += values[i] >= enough;
+            }
+        }
+        *least = kth_highest(room, count, k);
+        for (Py_ssize_t i = 0; i < count; i++) ties -= entries[i].value > *least;
+        for (Py_ssize_t i = 0; i < count; i++)
+            if (entries[i].value > *least || (entries[i].value == *least && ties-- > 0))
+                columns[found++] = entries[i].column;
+    }
+    free(entries), free(room);
+    return found == k;
+}
+
+static int best_first(const void *left, const void *right) {
+    const Entry *a = left, *b = right;
+    if (a->value != b->value) return a->value > b->value ? -1 : 1;
+    return (a->column > b->column) - (a->column < b->column);
+}
+
+static PyObject *highest(PyObject *module, PyObject *arguments) {
+    Py_buffer b[3];
+    Py_ssize_t rows, n, k;
+    int sorted;
+    if (!PyArg_ParseTuple(arguments, "y*w*w*nnnp", b, b + 1, b + 2, &rows, &n, &k, &sorted)) return NULL;
+    const Py_ssize_t bytes[] = {rows * n * FLOATS, rows * k * INT64S, (sorted ? rows * k : rows) * FLOATS};
+    if (!fit(b, bytes, LENGTH(b))) return NULL;
+    Entry *entries = malloc((size_t)k * sizeof(Entry));
+    int possible = 0 < k && k <= n && entries;
+    for (Py_ssize_t row = 0; possible && row < rows; row++) {
+        const float *values = (const float *)b[0].buf + row * n;
+        int64_t *columns = (int64_t *)b[1].buf + row * k;
+        float least, *out = (float *)b[2].buf + (sorted ? row * k : row);
+        possible = highest_of(values, n, k, columns, &least);
+        if (!sorted) {
+            *out = least;
+            continue;
+        }
+        for (Py_ssize_t i = 0; i < k; i++) entries[i] = (Entry){values[columns[i]], columns[i]};
+        qsort(entries, (size_t)k, sizeof(Entry), best_first);
+        for (Py_ssize_t i = 0; i < k; i++) columns[i] = entries[i].column, out[i] = entries[i].value;
+    }
+    free(entries);
+    PyObject *nothing = done(b, LENGTH(b));
+    return possible ? nothing : PyErr_Format(PyExc_MemoryError, "no room for the best %zd of %zd", k, n);
+}
+
+/* What a track adds, and never more than it added before: the sum of weighted logarithms, or where all weights are
+ * equal the product, which has its maximum at the same track. */
+INLINE double gain(const double *values, const double *weights, const double *scale, Py_ssize_t members,
+                   Py_ssize_t tracks, int equal) {
+    double total = equal ? 1 : 0;
+    if (equal)
+        for (Py_ssize_t u = 0; u < members; u++) total *= 1 + values[u * tracks] * scale[u];
+    else
+        for (Py_ssize_t u = 0; u < members; u++) total += weights[u] * log1p(values[u * tracks] * scale[u]);
+    return total;
+}
+
+/* Lazy greedy (Minoux 1978): gains only fall, so a track whose last gain is no higher than the best of this step need
+ * not be looked at. */
+static void race_of(const double *values, const double *weights, const double *had, const char *closed,
+                    Py_ssize_t members, Py_ssize_t tracks, Py_ssize_t k, double offset, double *bounds, double *scale,
+                    int64_t *places, double *won, double *shares) {
+    int equal = 1;
+    for (Py_ssize_t u = 1; u < members; u++) equal &= weights[u] == weights[0];
+    for (Py_ssize_t track = 0; track < tracks; track++) bounds[track] = closed[track] ? -INFINITY : INFINITY;
+    memcpy(shares, had, (size_t)members * sizeof(double));
+    for (Py_ssize_t step = 0; step < k; step++, shares += members) {
+        for (Py_ssize_t u = 0; u < members; u++) scale[u] = 1 / (shares[u] + offset);
+        double best = -INFINITY;
+        int64_t winner = -1;
+        for (Py_ssize_t track = 0; track < tracks; track++) {
+            if (!(bounds[track] > best)) continue;
+            bounds[track] = gain(values + track, weights, scale, members, tracks, equal);
+            if (bounds[track] > best) best = bounds[track], winner = track;
+        }
+        places[step] = winner;
+        won[step] = winner < 0 ? INFINITY : gain(values + winner, weights, scale, members, tracks, 0);
+        if (winner >= 0) bounds[winner] = -INFINITY;
+        for (Py_ssize_t u = 0; step + 1 < k && u < members; u++)
+            shares[members + u] = shares[u] + (winner < 0 ? 0 : values[u * tracks + winner]);
+    }
+}
+
+static PyObject *race(PyObject *module, PyObject *arguments) {
+    Py_buffer b[7];
+    Py_ssize_t groups, members, tracks, k;
+    double offset;
+    if (!PyArg_ParseTuple(arguments, "y*y*y*y*w*w*w*nnnnd", b, b + 1, b + 2, b + 3, b + 4, b + 5, b + 6, &groups,
+                          &members, &tracks, &k, &offset))
+        return NULL;
+    const Py_ssize_t bytes[] = {groups * members * tracks * DOUBLES, groups * members * DOUBLES,
+                                groups * members * DOUBLES,          groups * tracks,
+                                groups * k * INT64S,                 groups * k * DOUBLES,
+                                groups * k * members * DOUBLES};
+    if (!fit(b, bytes, LENGTH(b))) return NULL;
+    double *room = malloc((size_t)(tracks + members) * sizeof(double));
+    for (Py_ssize_t group = 0; room && k && group < groups; group++)
+        race_of((double *)b[0].buf + group * members * tracks, (double *)b[1].buf + group * members,
+                (double *)b[2].buf + group * members, (char *)b[3].buf + group * tracks, members, tracks, k, offset,
+                room, room + tracks, (int64_t *)b[4].buf + group * k, (double *)b[5].buf + group * k,
+                (double *)b[6].buf + group * k * members);
+    free(room);
+    PyObject *nothing = done(b, LENGTH(b));
+    return room ? nothing : PyErr_NoMemory();
+}
+
+static PyObject *highest_gain(PyObject *module, PyObject *arguments) {
+    Py_buffer b[6];
+    Py_ssize_t groups, steps, members, levels;
+    double offset;
+    if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*w*nnnnd", b, b + 1, b + 2, b + 3, b + 4, b + 5, &groups, &steps,
+                          &members, &levels, &offset))
+        return NULL;
+    const Py_ssize_t bytes[] = {groups * DOUBLES,           groups * members * DOUBLES, groups * members * DOUBLES,
+                                groups * steps * members * DOUBLES, levels * DOUBLES,   groups * steps * DOUBLES};
+    if (!fit(b, bytes, LENGTH(b))) return NULL;
+    const double *tau = b[0].buf, *shares = b[3].buf, *level_factors = b[4].buf;
+    double *bound = b[5].buf;
+    for (Py_ssize_t group = 0; group < groups; group++) {
+        const double *caps = (double *)b[1].buf + group * members, *weights = (double *)b[2].buf + group * members;
+        const double sum = tau[group] > 0 ? tau[group] : 0;
+        for (Py_ssize_t step = 0; step < steps; step++, shares += members) {
+            double weight = 0, water = sum;
+            for (Py_ssize_t u = 0; u < members; u++) {
+                weight += weights[u];
+                water += weights[u] * (shares[u] + offset);
+            }
+            double least = INFINITY;
+            for (Py_ssize_t i = 0; i < levels; i++) {
+                const double level = level_factors[i] * water / weight;
+                double most = sum / level;
+                for (Py_ssize_t u = 0; u < members; u++) {
+                    const double base = shares[u] + offset, filled = fmin(fmax(level - base, 0), caps[u]);
+                    if (filled > 0) most += weights[u] * (log1p(filled / base) - filled / level);
+                }
+                least = LEAST(most, least);
+            }
+            *bound++ = least;
+        }
+    }
+    return done(b, LENGTH(b));
+}
+
+static PyObject *percentiles(PyObject *module, PyObject *arguments) {
+    Py_buffer b[4];
+    Py_ssize_t users, kept, n;
+    if (!PyArg_ParseTuple(arguments, "y*y*y*w*nnn", b, b + 1, b + 2, b + 3, &users, &kept, &n)) return NULL;
+    const Py_ssize_t bytes[] = {users * kept * FLOATS, kept * (Py_ssize_t)sizeof(int32_t), users * n * FLOATS,
+                                users * n * FLOATS};
+    if (!fit(b, bytes, LENGTH(b))) return NULL;
+    const int32_t *ranks = b[1].buf;
+    const double tracks = kept ? ranks[kept - 1] : 0;
+    for (Py_ssize_t user = 0; kept && user < users; user++) {
+        const float *table = (const float *)b[0].buf + user * kept, *asked = (const float *)b[2].buf + user * n;
+        float *share = (float *)b[3].buf + user * n;
+        for (Py_ssize_t i = 0; i < n; i++) {
+            Py_ssize_t first = 0; /* how many of the kept ranks score no less */
+            for (Py_ssize_t left = kept; left > 0;) {
+                Py_ssize_t half = (left + 1) / 2;
+                first += table[first + half - 1] >= asked[i] ? half : 0;
+                left -= half;
+            }
+            const Py_ssize_t above = first > 0 ? first - 1 : 0, below = LEAST(above + 1, kept - 1);
+            const float high = table[above], low = table[below], gap = high - low;
+            const float step = gap > 0 ? (LEAST(asked[i], high) - low) / gap : 1;
+            const double rank = ranks[below] + (double)(ranks[above] - ranks[below]) * step;
+            share[i] = (float)fmin(fmax((tracks - rank) / fmax(1, tracks - 1), 0), 1);
+        }
+    }
+    return done(b, LENGTH(b));
+}
+
+static PyMethodDef functions[] = {
+    {"scores", scores, METH_VARARGS, NULL},
+    {"sums_of_powers", sums_of_powers, METH_VARARGS, NULL},
+    {"scores_of", scores_of, METH_VARARGS, NULL},
+    {"highest", highest, METH_VARARGS, NULL},
+    {"race", race, METH_VARARGS, NULL},
+    {"highest_gain", highest_gain, METH_VARARGS, NULL},
+    {"percentiles", percentiles, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "_compiled", .m_methods = functions};
+
+PyMODINIT_FUNC PyInit__compiled(void) { return PyModuleDef_Init(&definition); }

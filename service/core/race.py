@@ -1,0 +1,74 @@
+"""A greedy race for the sum of weighted logarithms of what everybody has, and what no track outside of it could gain.
+
+A track adds sum_u w_u log(1 + v_u / (U_u + c)), where v_u is its value to member u, U_u what u has, c an offset.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.core import compiled
+from service.core.ballots import NONE
+
+Floats = NDArray[np.float64]
+
+_LEVELS: Final = np.array([0.5, 0.75, 1, 1.5])[:, None, None]
+"""Where a bound looks for the water level, in levels that would do if all members were under water and none full."""
+
+
+def race(
+    values: Floats, weights: Floats, had: Floats, closed: NDArray[np.bool_], k: int, offset: float
+) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """Return which tracks win, what they gained, (groups, k), and the shares they found, (groups, k, members).
+
+    `values` is (groups, members, tracks), `weights` and `had` (groups, members), `closed` (groups, tracks) True for
+    tracks that may not win. A place is `NONE` once nothing is left to win.
+    """
+    if compiled.BUILT:
+        return compiled.race(values, weights, had, closed, k, offset)
+    groups, members, tracks = values.shape
+    begins = np.arange(groups) * tracks
+    base = had + offset
+    by_track = np.ascontiguousarray((values / base[:, :, None]).transpose(1, 0, 2)).reshape(members, -1)
+    welfare = (by_track + 1).reshape(members, groups, tracks)  # of each member, if the track came next
+    equal = bool((weights == weights[:, :1]).all())
+    barred = np.where(closed, -np.inf, 0.0)
+    places = np.empty((k, groups), dtype=np.int64)
+    total = np.empty((groups, tracks))
+    for step in range(k):
+        if equal:  # the product has its maximum where the sum of logarithms has
+            np.multiply.reduce(welfare, axis=0, out=total)
+        else:
+            np.einsum("gm,mgt->gt", weights, np.log(welfare), out=total)
+        total += barred
+        winner = total.argmax(axis=1, out=places[step]) + begins
+        barred.reshape(-1)[winner] = -np.inf
+        welfare += by_track[:, winner][:, :, None]
+    won_values = by_track[:, places + begins].transpose(2, 1, 0) * base[:, None, :]
+    shares = had[:, None, :] + won_values.cumsum(axis=1) - won_values
+    won = (weights[:, None, :] * np.log1p(won_values / (shares + offset))).sum(axis=2)
+    empty = np.arange(k) >= (~closed).sum(axis=1, keepdims=True)
+    won[empty] = np.inf  # nothing could do better where nothing is left
+    return np.where(empty, NONE, places.T), won, shares
+
+
+def highest_gain(tau: Floats, caps: Floats, weights: Floats, shares: Floats, offset: float) -> Floats:
+    """Return a bound (groups, steps) on what a track off the shortlist can add to the objective.
+
+    Such a track has sum_u w_u v_u <= tau (groups,) and v_u <= caps (groups, members). `weights` is (groups, members),
+    `shares` (groups, steps, members). For every level l > 0 the gain sum_u w_u log(1 + v_u / a_u), a = U + c, is at
+    most tau / l + sum_u w_u max_v (log(1 + v / a_u) - v / l) by Lagrangian duality, where the best v is l - a_u
+    clipped to 0..cap. The best level is where water poured over the a_u, tau in all, would stand: near that of all
+    members together, lower where some stand above it, higher where some are full. Any level is right, and near the best
+    one the bound hardly changes.
+    """
+    if compiled.BUILT:
+        return compiled.highest_gain(tau, caps, weights, shares, _LEVELS.ravel(), offset)
+    base, by_member = shares + offset, weights[:, None, :]
+    tau = np.maximum(tau, 0)[:, None]
+    level = _LEVELS * ((tau + (by_member * base).sum(axis=2)) / weights.sum(axis=1, keepdims=True))
+    filled = np.clip(level[..., None] - base, 0, caps[:, None, :])
+    gain = (by_member * (np.log1p(filled / base) - filled / level[..., None])).sum(axis=3)
+    bound: Floats = (gain + tau / level).min(axis=0)
+    return bound
