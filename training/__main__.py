@@ -60,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (TuttiError, OSError) as error:
         print(f"{args.command}: {error}", file=sys.stderr)
         return WRONG_USAGE if isinstance(error, ConfigurationError) else FAILED
+    except MemoryError as error:
+        print(f"{args.command}: this needs more memory than there is: {error}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print(f"{args.command}: interrupted", file=sys.stderr)
         return INTERRUPTED

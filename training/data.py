@@ -137,6 +137,8 @@ def _read_pairs(path: Path, who: str) -> pd.DataFrame:
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Return a file of the prepared folder, all of its columns or some."""
+    if path.parent.is_file():
+        raise DataError(f"{path.parent} is a file; prepared data are a folder")
     if not path.is_file():
         raise DataError(f"{path} is missing; make it with `python -m training prepare --out {path.parent}`")
     try:

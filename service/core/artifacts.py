@@ -169,6 +169,10 @@ class ArtifactStore:
             return []
         return sorted(folder.name for folder in self.root.iterdir() if _is_there(folder / CURRENT))
 
+    def folder(self, name: str) -> Path:
+        """Return where the versions of a model lie, or will; `ArtifactError` for what cannot be its name."""
+        return self.root / _checked(name, "model name")
+
     def versions(self, name: str) -> list[str]:
         """Return all complete versions of a model, oldest first."""
         folder = self.root / name
@@ -178,7 +182,7 @@ class ArtifactStore:
 
     def current(self, name: str) -> str:
         """Return the version that is served."""
-        pointer = self.root / _checked(name, "model name") / CURRENT
+        pointer = self.folder(name) / CURRENT
         try:
             return _checked(pointer.read_text(encoding="utf-8").strip(), f"version in {pointer}")
         except FileNotFoundError as error:
@@ -191,7 +195,7 @@ class ArtifactStore:
     def manifest(self, name: str, version: str | None = None) -> Manifest:
         """Return what a version (the current one by default) says of itself, its files unread."""
         version = self.current(name) if version is None else _checked(version, "version")
-        path = self.root / _checked(name, "model name") / version
+        path = self.folder(name) / version
         manifest = _read_manifest(path)
         if (manifest.name, manifest.version) != (name, version):
             raise ArtifactError(f"{path / MANIFEST}: is of {manifest.name} {manifest.version}, not of its folder")
@@ -206,9 +210,13 @@ class ArtifactStore:
 
     def switch(self, name: str, version: str) -> None:
         """Serve another version from the next start on; the pointer is replaced in one step."""
-        if version not in self.versions(_checked(name, "model name")):
-            raise ArtifactError(f"{name!r} has no version {version!r}, there are: {self.versions(name)}")
-        _replace_file(self.root / name / CURRENT, version + "\n")
+        pointer = self.folder(name) / CURRENT
+        versions = self.versions(name)
+        if not versions:
+            raise ArtifactError(f"{self.root} has no model {name!r}; models here: {', '.join(self.names()) or 'none'}")
+        if version not in versions:
+            raise ArtifactError(f"{name!r} has no version {version!r}, there are: {', '.join(versions)}")
+        _replace_file(pointer, version + "\n")
 
     def publish(
         self,
@@ -223,10 +231,9 @@ class ArtifactStore:
         All or nothing: whatever fails or whenever the power goes, readers see the old version or the new one.
         ArtifactError for numbers that are not finite and ids that do not fit on one line.
         """
-        _checked(manifest.name, "model name")
+        folder = self.folder(manifest.name)
         _checked(manifest.version, "version")
         _check_finite(arrays, manifest.name)
-        folder = self.root / manifest.name
         _make_folder(folder)
         target = folder / manifest.version
         if target.exists():

@@ -194,7 +194,7 @@ def test_groups_are_judged_by_the_protocols_asked_for(prepared: Path, models: Pa
     assert {row.protocol for row in results.users} == {"new", "all"}
 
 
-@pytest.mark.parametrize(("option", "fault"), [("--out", "is a file"), ("--rankings", "is a folder")])
+@pytest.mark.parametrize(("option", "fault"), [("--out", "cannot be a folder"), ("--rankings", "is a folder")])
 def test_a_place_that_is_taken_is_refused_before_any_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, fault: str
 ) -> None:

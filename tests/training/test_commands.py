@@ -95,6 +95,49 @@ def test_a_wrong_option_is_said_before_any_work(tmp_path, models, capsys, argume
     assert error.count("\n") == 1
 
 
+PLACES = [
+    ("train basic --data nothing", "--models"),
+    ("evaluate --data nothing --models nothing", "--out"),
+    ("evaluate --data nothing --models nothing --out x", "--rankings"),
+    ("tune ease --data nothing --trials 1", "--out"),
+    ("tune ease --data nothing --trials 1", "--storage"),
+    ("sample", "--out"),
+]
+
+
+@pytest.mark.parametrize(("command", "option"), PLACES, ids=lambda value: value.split()[0])
+def test_a_place_below_a_file_is_refused_before_any_work(tmp_path, capsys, command, option):
+    file = tmp_path / "notes"
+    file.touch()
+
+    code = main([*command.split(), option, str(file / "deeper" / "x.json")])
+
+    assert code == 2
+    assert f"{option} {file}/deeper" in (error := capsys.readouterr().err)
+    assert f"cannot be a folder: {file} is a file" in error
+
+
+def test_a_name_that_no_model_can_have_is_refused_before_any_work(tmp_path, models, capsys):
+    code = train(tmp_path / "nothing", models, "basic", "--name", "../control")
+
+    assert code == 1
+    assert "model name '../control' must be letters, digits" in capsys.readouterr().err
+
+
+def test_data_that_are_a_file_are_no_folder(data, models, capsys):
+    code = train(data / "train.parquet", models, "basic")
+
+    assert code == 1
+    assert f"{data / 'train.parquet'} is a file; prepared data are a folder" in capsys.readouterr().err
+
+
+def test_more_than_the_memory_holds_is_one_line(data, models, capsys):
+    code = train(data, models, "wmf", "--dim", str(10**12))
+
+    assert code == 1
+    assert "train: this needs more memory than there is" in capsys.readouterr().err
+
+
 def test_an_unknown_model_is_wrong_usage_and_the_known_ones_are_named(data, models, capsys):
     with pytest.raises(SystemExit) as stopped:
         train(data, models, "bsic")
@@ -133,8 +176,17 @@ def test_publish_names_the_versions_there_are(data, models, capsys):
     code = main(["publish", "basic", "yesterday", "--models", str(models)])
 
     assert code == 1
-    assert f"'basic' has no version 'yesterday', there are: ['{version}']" in capsys.readouterr().err
+    assert f"'basic' has no version 'yesterday', there are: {version}" in capsys.readouterr().err
     assert ArtifactStore(models).current("basic") == version
+
+
+def test_publish_names_the_models_there_are(data, models, capsys):
+    train(data, models, "basic")
+
+    code = main(["publish", "bsic", "yesterday", "--models", str(models)])
+
+    assert code == 1
+    assert f"{models} has no model 'bsic'; models here: basic" in capsys.readouterr().err
 
 
 def test_publish_refuses_a_damaged_version(data, models, capsys):

@@ -227,7 +227,7 @@ def test_a_model_is_trained_with_what_was_found(tmp_path: Path, capsys: pytest.C
     assert main(["tune", "item_knn", "--data", str(data), "--trials", "3", "--out", str(out)]) == 0
     assert main(["train", "item_knn", "--data", str(data), "--models", str(models), "--preset", str(out)]) == 0
 
-    assert f"train item_knn --preset {out}" in capsys.readouterr().out
+    assert f"train item_knn --data {data} --preset {out}" in capsys.readouterr().out
     parameters = ArtifactStore(models).manifest("item_knn").parameters
     found = json.loads(out.read_text())
     assert found["algorithm"] == "item_knn"

@@ -12,4 +12,6 @@ def positive(text: str) -> int:
 
 def not_negative(text: str) -> int:
     """Return a whole number of 0 or more."""
-    return 0 if text == "0" else positive(text)
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)

@@ -11,9 +11,9 @@ from typing import Final, get_args
 import pandas as pd
 from rich.console import Console
 
-from service.core.errors import ConfigurationError
 from service.core.strategies import STRATEGIES
 from training.commands.arguments import not_negative, positive
+from training.commands.places import check_file, check_folder
 from training.evaluate import Evaluation, Plan, evaluate
 from training.evaluate.cold_start import LIKED, LONG_ENOUGH
 from training.evaluate.group_metrics import GROUP_WEIGHT
@@ -114,7 +114,9 @@ def _weight(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the tables, and write the files."""
-    _check_places(args.out, args.rankings)
+    check_folder("--out", args.out)
+    if args.rankings is not None:
+        check_file("--rankings", args.rankings)
     console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
     plan = Plan(
         data=args.data,
@@ -146,14 +148,6 @@ def run(args: argparse.Namespace) -> int:
         console.print(part)
     console.print(f"{args.out / 'report.html'} shows it all, results.json has every figure", markup=False)
     return 0
-
-
-def _check_places(out: Path, rankings: Path | None) -> None:
-    """Refuse places that cannot be written to before any work."""
-    if out.exists() and not out.is_dir():
-        raise ConfigurationError(f"--out {out} is a file; the report is a folder")
-    if rankings is not None and rankings.is_dir():
-        raise ConfigurationError(f"--rankings {rankings} is a folder; name a file")
 
 
 def write(evaluation: Evaluation, out: Path, rankings: Path | None) -> None:

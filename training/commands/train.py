@@ -16,6 +16,7 @@ from service.core.artifacts import ArtifactStore, Manifest
 from service.core.errors import ConfigurationError
 from training.cold_tracks import with_cold_tracks
 from training.commands.arguments import not_negative
+from training.commands.places import check_folder
 from training.data import PreparedData, load
 from training.models import ALGORITHMS
 from training.models.algorithm import DEFAULT_PRESET, Algorithm, Fitted, Progress
@@ -44,12 +45,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train one model, or each with its own defaults, and say how good it became."""
     trainings = planned(args)
-    data = load(args.data)
     store = ArtifactStore(args.models)
-    for training in trainings:
+    names = [args.name or training.algorithm_name for training in trainings]
+    for name in names:
+        check_folder("--models", store.folder(name))
+    data = load(args.data)
+    for name, training in zip(names, trainings, strict=True):
         known = with_cold_tracks(data, args.data) if training.algorithm.whole_catalogue else data
         fitted, seconds = fit(training, store, known)
-        manifest = publish(store, args.name or training.algorithm_name, fitted, training, seconds, known)
+        manifest = publish(store, name, fitted, training, seconds, known)
         print(summary(manifest, store))
     return 0
 

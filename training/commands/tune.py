@@ -7,6 +7,7 @@ from typing import Final
 
 from service.core.errors import ConfigurationError
 from training.commands.arguments import not_negative, positive
+from training.commands.places import check_file
 from training.commands.train import device, progress_bar
 from training.data import load
 from training.metrics import RANK_METRICS
@@ -42,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
     out: Path = args.out or Path(f"{args.model}{SUFFIX}")
     if out.suffix != SUFFIX:
         raise ConfigurationError(f"--out {out} has to end in {SUFFIX}, for `train --preset` to take it as a file")
-    for file in (out, args.storage or out):
+    for option, file in (("--out", out), ("--storage", args.storage or out)):
+        check_file(option, file)
         file.parent.mkdir(parents=True, exist_ok=True)
     data = load(args.data)
     with progress_bar(f"{args.model}, {args.metric}") as progress:
@@ -59,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         )
     preset.write(out)
     print(
-        f"{out}: {args.metric} {preset.value:.4f} on validation; python -m training train {args.model} --preset {out}"
+        f"{out}: {args.metric} {preset.value:.4f} on validation; "
+        f"python -m training train {args.model} --data {args.data} --preset {out}"
     )
     return 0
