@@ -13,10 +13,20 @@ from torch import Tensor
 from service.core.ballots import NONE, Ballots
 from service.core.calibration import Calibration
 from service.core.recommender import Recommender, is_group_scorer
-from service.core.strategies import LINEAR, ON_SCORES, SPARING, STRATEGIES
+from service.core.strategies import EFFORT, LINEAR, ON_SCORES, SPARING, STRATEGIES
 
 _VOTES_AT_ONCE: Final = 1_000_000
 """Scores held at a time, 4 MB: a chunk stays in the cache of a server core and memory stays bounded."""
+
+
+_GUEST: Final = 8
+"""Members who can be looked up in the time in which one is folded in and measured."""
+
+_LIKED: Final = 64
+"""Liked tracks that make a guest as much work again as a member."""
+
+_LONG: Final = 60
+"""Length at which a list is twice the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +64,10 @@ class GroupQuery:
     """Distinct rows heard in this session, in order: not played again, and counted as had by their members."""
 
     @property
-    def effort(self) -> int:
-        """Return how many members and liked tracks there are to look at: what a ranking takes grows with them."""
-        return sum(1 + len(member.liked) for member in self.members)
+    def effort(self) -> float:
+        """Return what a ranking takes, roughly, in what it takes for each member of a short list by `average`."""
+        guests = sum(_GUEST + len(member.liked) / _LIKED for member in self.members if member.liked)
+        return guests + len(self.members) * EFFORT[self.strategy] * (1 + self.k / _LONG)
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,19 @@ def test_guests_are_scored_a_few_at_a_time(factors: Recommender, monkeypatch: py
     assert measured.scores == pytest.approx(calibration.scores)
 
 
+def test_what_takes_longer_is_more_effort() -> None:
+    known, guest = Member(ANN), Member(liked=tuple(range(100)))
+    asked = query(*[known] * 8)
+
+    for harder in (
+        query(*[known] * 64),
+        query(*[guest] * 8),
+        replace(asked, k=200),
+        replace(asked, strategy="copeland"),
+    ):
+        assert harder.effort > 2 * asked.effort
+
+
 def test_excluded_tracks_are_vetoed_for_the_whole_group(factors: Recommender) -> None:
     ranking = rank_groups(factors, [query(Member(ANN), Member(BOB), k=6, excluded=frozenset({ROCK1, JAZZ1}))])[0]
 

@@ -46,5 +46,14 @@ LINEAR: Final = frozenset({"average"})
 ON_SCORES: Final = frozenset({"shared_first"})
 """Strategies that vote with the model's own scores; all others with relevance 0..1."""
 
+EFFORT: Final[dict[str, int]] = dict.fromkeys(STRATEGIES, 3) | {
+    "average": 1,
+    "fair_share": 1,
+    "copeland": 10,
+    "borda_count": 30,
+    "shared_first": 40,
+}
+"""How many times the work of `average` a strategy is for a large group, roughly: the last ones sort the catalogue."""
+
 SPARING: Final = frozenset({"fair_share"})
 """Strategies that look closely at few tracks: sums over the members tell which."""
