@@ -54,17 +54,18 @@ def parser(wanted: Container[str] = COMMANDS) -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; a failure is one line on stderr."""
     given = sys.argv[1:] if arguments is None else arguments
-    args = parser(wanted=given[:1]).parse_args(given)
+    command = "".join(given[:1])
     try:
+        args = parser(wanted=[command]).parse_args(given)
         return int(args.run(args))
     except (TuttiError, OSError) as error:
-        print(f"{args.command}: {error}", file=sys.stderr)
+        print(f"{command}: {error}", file=sys.stderr)
         return WRONG_USAGE if isinstance(error, ConfigurationError) else FAILED
     except MemoryError as error:
-        print(f"{args.command}: this needs more memory than there is: {error}", file=sys.stderr)
+        print(f"{command}: this needs more memory than there is: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print(f"{args.command}: interrupted", file=sys.stderr)
+        print(f"{command}: interrupted", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -157,6 +157,19 @@ def test_a_failure_is_one_line_without_a_traceback(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+def test_a_disk_that_is_full_is_named(data, models, capfd):
+    limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)"
+    limit += "; resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))"
+    options = ["train", "basic", "--data", str(data), "--models", str(models)]
+    script = f"{limit}; from training.__main__ import main; raise SystemExit(main({options}))"
+
+    done = subprocess.run([sys.executable, "-c", script], check=False)
+
+    assert done.returncode == 1
+    assert f"train: [Errno 27] File too large: '{models / 'basic'}'\n" in capfd.readouterr().err
+    assert list((models / "basic").iterdir()) == []
+
+
 def test_publish_switches_back_to_an_older_version(data, models):
     train(data, models, "basic")
     first = ArtifactStore(models).current("basic")

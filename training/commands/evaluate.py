@@ -13,7 +13,7 @@ from rich.console import Console
 
 from service.core.strategies import STRATEGIES
 from training.commands.arguments import not_negative, positive
-from training.commands.places import check_file, check_folder
+from training.commands.places import check_file, check_folder, writing
 from training.evaluate import Evaluation, Plan, evaluate
 from training.evaluate.cold_start import LIKED, LONG_ENOUGH
 from training.evaluate.group_metrics import GROUP_WEIGHT
@@ -143,7 +143,8 @@ def run(args: argparse.Namespace) -> int:
     with Console(stderr=True).status("evaluating") as status:
         evaluation = evaluate(plan, say=status.update)
         status.update("drawing figures")
-        write(evaluation, args.out, args.rankings)
+        with writing(args.out):
+            write(evaluation, args.out, args.rankings)
     for part in on_screen(evaluation.results):
         console.print(part)
     console.print(f"{args.out / 'report.html'} shows it all, results.json has every figure", markup=False)

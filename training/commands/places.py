@@ -1,6 +1,8 @@
-"""Places that a command writes to: one that cannot be is refused before any work."""
+"""Places that a command writes to: one that cannot be is refused before any work, one that fails is named."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from service.core.errors import ConfigurationError
@@ -20,3 +22,14 @@ def check_file(option: str, file: Path) -> None:
     if file.is_dir():
         raise ConfigurationError(f"{option} {file} is a folder; name a file")
     check_folder(option, file.parent)
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Name the place in an `OSError` that names none: a disk that is full does not say which."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(place)) from error

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from training.commands.arguments import not_negative, positive
-from training.commands.places import check_folder
+from training.commands.places import check_folder, writing
 from training.sample import write_sample
 
 
@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the files and say where they are."""
     check_folder("--out", args.out)
-    write_sample(args.out, users=args.users, tracks=args.tracks, events=args.events, seed=args.seed)
+    with writing(args.out):
+        write_sample(args.out, users=args.users, tracks=args.tracks, events=args.events, seed=args.seed)
     print(f"{args.out}: {args.users} users, {args.tracks} tracks, {args.events} events")
     return 0

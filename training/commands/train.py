@@ -16,7 +16,7 @@ from service.core.artifacts import ArtifactStore, Manifest
 from service.core.errors import ConfigurationError
 from training.cold_tracks import with_cold_tracks
 from training.commands.arguments import not_negative
-from training.commands.places import check_folder
+from training.commands.places import check_folder, writing
 from training.data import PreparedData, load
 from training.models import ALGORITHMS
 from training.models.algorithm import DEFAULT_PRESET, Algorithm, Fitted, Progress
@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
     for name, training in zip(names, trainings, strict=True):
         known = with_cold_tracks(data, args.data) if training.algorithm.whole_catalogue else data
         fitted, seconds = fit(training, store, known)
-        manifest = publish(store, name, fitted, training, seconds, known)
+        with writing(store.folder(name)):
+            manifest = publish(store, name, fitted, training, seconds, known)
         print(summary(manifest, store))
     return 0
 
