@@ -1,12 +1,14 @@
 """A blend of two models over four songs, against the sum it stands for."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from service.core.artifacts import ArtifactStore
+from service.core.artifacts import Artifact, ArtifactStore
 from service.core.errors import ArtifactError
+from service.core.ids import IdIndex
 from service.core.recommender import Recommender
 from service.core.recommenders import recommender_of
 from service.core.recommenders.blend import Blend
@@ -56,6 +58,53 @@ def test_a_guest_is_scored_as_the_parts_would_score_them(store: Path) -> None:
 
     expected = 0.25 * in_own_spread(ease, ease.fold_in(liked)) + 0.75 * in_own_spread(wmf, wmf.fold_in(liked))
     torch.testing.assert_close(scores, expected)
+
+
+@pytest.mark.parametrize(
+    ("liked", "of_wmf"),
+    [(1, 0.9), (5, 0.9), (10, 0.5), (20, 0.1), (30, 0.1)],  # 10 is half way from 5 to 20, as 2 x 5 and as 20 / 2
+)
+def test_the_fewer_tracks_a_guest_likes_the_more_the_guest_weights_decide(
+    tmp_path: Path, liked: int, of_wmf: float
+) -> None:
+    songs = [f"s{row:02}" for row in range(40)]
+    plays = {"ann": dict.fromkeys(songs, 1.0)}
+    worlds.publish_item_item(tmp_path, {song: {songs[0]: 1.0} for song in songs}, plays, name="ease")
+    y = {song: [1.0 + row, 1.0] for row, song in enumerate(songs)}
+    worlds.publish_factors(tmp_path, {"ann": [1.0, 0.0]}, y, plays, name="wmf")
+    worlds.publish_blend(tmp_path, {"ease": 0.9, "wmf": 0.1})
+    artifact = ArtifactStore(tmp_path).load("blend")
+    parts = artifact.manifest.scoring["parts"]
+    assert isinstance(parts, list)
+    for part, guest_weight in zip(parts, (0.1, 0.9), strict=True):
+        assert isinstance(part, dict)
+        part["guest_weight"] = guest_weight
+    guest = [torch.arange(liked)]
+
+    model, ease, wmf = recommender_of(artifact), worlds.load(tmp_path, "ease"), worlds.load(tmp_path, "wmf")
+    scores = model.score(model.fold_in(guest))
+
+    expected = (1 - of_wmf) * in_own_spread(ease, ease.fold_in(guest)) + of_wmf * in_own_spread(wmf, wmf.fold_in(guest))
+    torch.testing.assert_close(scores, expected)
+
+
+def test_a_blend_that_knows_nobody_serves_guests(tmp_path: Path) -> None:
+    worlds.publish_item_item(tmp_path, NEIGHBOURS, PLAYS, name="ease")
+    worlds.publish_blend(tmp_path, {"ease": 1.0})
+    artifact = without_users(ArtifactStore(tmp_path).load("blend"))
+
+    model = recommender_of(artifact)
+
+    assert model.score(model.fold_in([torch.tensor([0])])).argmax(dim=1).tolist() == [1]  # a speaks for b
+
+
+def without_users(artifact: Artifact) -> Artifact:
+    """The artifact with its tracks alone."""
+    arrays = dict(artifact.arrays)
+    for name in ("history_rows", "history_scores", "0.profile_weights", "part_spreads", "calibration_scores"):
+        arrays[name] = arrays[name][:0]
+    arrays["history_indptr"] = arrays["history_indptr"][:1]
+    return replace(artifact, arrays=arrays, users=IdIndex([]))
 
 
 def test_a_score_for_two_is_the_sum_of_their_scores(store: Path) -> None:

@@ -63,7 +63,7 @@ def test_without_validation_pairs_all_parts_weigh_alike(store: ArtifactStore, bo
 
     metrics = blended(store, blind, "lots", "item_knn").metrics
 
-    assert metrics == {"weight_lots": 0.5, "weight_item_knn": 0.5}
+    assert set(metrics.values()) == {0.5}
 
 
 @pytest.mark.parametrize(("weights", "says_so"), [(None, True), ((0.5, 0.5), False)])
@@ -139,7 +139,43 @@ def test_weights_may_be_given(store: ArtifactStore, board: PreparedData) -> None
 
     metrics = blend.fit(board, seed=0, device="cpu", progress=silent).metrics
 
-    assert metrics == {"weight_lots": 0.75, "weight_item_knn": 0.25}
+    assert metrics == {
+        "weight_lots": 0.75,
+        "weight_item_knn": 0.25,
+        "guest_weight_lots": 0.75,
+        "guest_weight_item_knn": 0.25,
+    }
+
+
+def test_weights_of_guests_may_be_given_apart(store: ArtifactStore, board: PreparedData) -> None:
+    overrides = {"parts": "lots,item_knn", "weights": "3,1", "guest_weights": "0,2"}
+    fitted = Blend.preset(overrides=overrides).over(store, board).fit(board, seed=0, device="cpu", progress=silent)
+
+    parts = fitted.scoring["parts"]
+    assert isinstance(parts, list)
+    assert [(part["weight"], part["guest_weight"]) for part in parts if isinstance(part, dict)] == [
+        (0.75, 0),
+        (0.25, 1),
+    ]
+
+
+def test_a_part_that_knows_users_alone_has_no_say_for_guests(store: ArtifactStore, board: PreparedData) -> None:
+    rng = np.random.default_rng(0)
+    user_colours, track_colours = (
+        np.array([[int(public_id[1:]) % 2 == 0, int(public_id[1:]) % 2 == 1] for public_id in ids], dtype=np.float32)
+        for ids in (board.interactions.users, board.interactions.tracks)
+    )
+    by_heart = {  # what tells the colours is too small for a fold-in to see among what is drawn
+        "user_factors": np.hstack([1000 * user_colours, np.zeros((len(user_colours), 4), dtype=np.float32)]),
+        "item_factors": np.hstack([track_colours / 1000, rng.normal(size=(20, 4)).astype(np.float32)]),
+    }
+    fold_in = {"unobserved_weight": 0.1, "liked_confidence": 1.0, "regularization": 1.0}
+    add(store, "by_heart", "wmf", Fitted(arrays=by_heart, scoring={"fold_in": fold_in}), board)
+
+    metrics = blended(store, board, "by_heart", "item_knn").metrics
+
+    assert metrics["weight_by_heart"] == pytest.approx(0.5)  # both are right about everyone
+    assert metrics["guest_weight_item_knn"] > 0.7
 
 
 @pytest.mark.parametrize(("weights", "fault"), [((1, 1, 1), "one weight for each part"), ((1, -1), "at least 0")])

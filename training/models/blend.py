@@ -16,9 +16,9 @@ from service.core.artifacts import ARRAYS, ArtifactStore, DataFingerprint, Manif
 from service.core.errors import TrainingError
 from service.core.ranking import top_k
 from service.core.recommenders import blend as served_as
-from service.core.recommenders.blend import BlendPart, Parts, prefixed
+from service.core.recommenders.blend import FEW, BlendPart, Parts, prefixed
 from training.data import PreparedData
-from training.metrics import Positions, Truth, average_precision, ndcg
+from training.metrics import Positions, Truth, average_precision, ndcg, sample
 from training.models.algorithm import Algorithm, Fitted, Progress, silent
 from training.models.ease import EASE
 from training.models.item_knn import ItemKNN
@@ -32,6 +32,8 @@ Floats = NDArray[np.float32]
 Weights = NDArray[np.float64]
 """(parts,) at least 0, with the sum 1."""
 Metric = Callable[[Positions, Tensor, int], Tensor]
+Vectors = Callable[[Tensor], Sequence[Tensor]]
+"""The vectors of user rows (n,), those of each part (n, dim)."""
 
 METRICS: Final[dict[str, Metric]] = {"map": average_precision, "ndcg": ndcg}
 
@@ -46,6 +48,9 @@ FACTORS: Final = (0.0, 0.5, 0.8, 1.25, 2.0)
 
 MOST_STEPS: Final = 30
 """Steps of the search, which mostly stops by itself after ten."""
+
+MOST_GUESTS: Final = 2000
+"""Validation users that play guests; of more, so many are drawn."""
 
 _SCORES_AT_ONCE: Final = 4_000_000
 
@@ -62,7 +67,8 @@ class Blend(Algorithm):
     """sum_p w_p s_p / spread_p over the scores s_p of trained models; the w_p are at least 0 and add up to 1.
 
     The weights climb the mean metric of the validation users: from equal weights, each in turn is multiplied by
-    every one of `FACTORS`, and the best step is taken while there is one.
+    every one of `FACTORS`, and the best step is taken while there is one. A guest's weights are found in the same way,
+    on validation users of whose history only `FEW` tracks, drawn at random, are folded in.
     """
 
     kind: ClassVar[str] = "blend"
@@ -75,16 +81,18 @@ class Blend(Algorithm):
 
     weights: tuple[float, ...] | None = None
     """One weight for each part, in their order, where they are known; None chooses them."""
+    guest_weights: tuple[float, ...] | None = None
+    """The same for guests with few liked tracks; None chooses them too, or takes `weights` where these are given."""
 
     _published: tuple[Part, ...] | None = PrivateAttr(default=None)
 
-    @field_validator("parts", "weights", mode="before")
+    @field_validator("parts", "weights", "guest_weights", mode="before")
     @classmethod
     def _split(cls, values: object) -> object:
         """Take several in one text, as the command line gives them."""
         return [value.strip() for value in values.split(",")] if isinstance(values, str) else values
 
-    @field_validator("weights")
+    @field_validator("weights", "guest_weights")
     @classmethod
     def _usable(cls, weights: tuple[float, ...] | None, info: ValidationInfo) -> tuple[float, ...] | None:
         """Refuse weights that are not those of the parts."""
@@ -118,23 +126,53 @@ class Blend(Algorithm):
         arrays = {prefixed(at, name): array for at, part in enumerate(parts) for name, array in part.arrays.items()}
         models = models_of(parts, arrays, data)
         spreads = spreads_of(models, len(data.interactions.users), progress)
-        weights = self.chosen(models, spreads, data, progress)
+        weights = self.chosen(models, data, progress)
+        guest_weights = self.chosen_for_guests(models, weights, data, seed, progress)
         about = [
-            part.about.model_copy(update={"weight": weight})
-            for part, weight in zip(parts, weights.tolist(), strict=True)
+            part.about.model_copy(update={"weight": weight, "guest_weight": guest_weight})
+            for part, weight, guest_weight in zip(parts, weights.tolist(), guest_weights.tolist(), strict=True)
         ]
         return Fitted(
             arrays={**arrays, "part_spreads": spreads},
             scoring={"parts": [part.model_dump(mode="json") for part in about]},
-            metrics={f"weight_{part.name}": part.weight for part in about},
+            metrics={
+                **{f"weight_{part.name}": part.weight for part in about},
+                **{f"guest_weight_{part.name}": part.guest_weight for part in about if part.guest_weight is not None},
+            },
         )
 
-    def chosen(self, models: Parts, spreads: Floats, data: PreparedData, progress: Progress) -> Weights:
+    def chosen(self, models: Parts, data: PreparedData, progress: Progress) -> Weights:
         """Return the weights that are given, or those that validation data give; equal ones where there are none."""
         if self.weights is not None:
             return np.array(self.weights) / sum(self.weights)
-        candidates = Candidates.of(models, spreads, data)
-        return candidates.climb(METRICS[self.metric], progress) if len(candidates.sizes) else equal(len(models))
+        truth = truth_of(data)
+        if not len(truth.users):
+            return equal(len(models))
+        candidates = Candidates.of(models, lambda rows: [model.user_vectors(rows) for model in models], truth)
+        return candidates.climb(METRICS[self.metric], progress)
+
+    def chosen_for_guests(
+        self, models: Parts, weights: Weights, data: PreparedData, seed: int, progress: Progress
+    ) -> Weights:
+        """Return the same for guests; the `weights` of known users where these are given or nobody can play a guest."""
+        if self.guest_weights is not None:
+            return np.array(self.guest_weights) / sum(self.guest_weights)
+        truth = truth_of(data)
+        histories = data.interactions.positives
+        able = truth.users[np.diff(histories.indptr)[truth.users] > FEW]
+        if self.weights is not None or not len(able):
+            return weights
+        guests = sample(able, MOST_GUESTS, seed)
+        rng = np.random.default_rng(seed)
+        named = {
+            guest: torch.from_numpy(rng.choice(histories[[guest]].indices, FEW, replace=False)).long()
+            for guest in guests.tolist()
+        }
+
+        def vectors(rows: Tensor) -> Sequence[Tensor]:
+            return [model.fold_in([named[row] for row in rows.tolist()]) for model in models]
+
+        return Candidates.of(models, vectors, truth, guests).climb(METRICS[self.metric], progress)
 
 
 def published_part(store: ArtifactStore, name: str, data: PreparedData) -> Part:
@@ -218,6 +256,12 @@ def users_at_once(models: Parts) -> int:
     return max(1, _SCORES_AT_ONCE // (len(models) * len(models[0].tracks)))
 
 
+def truth_of(data: PreparedData) -> Truth:
+    """Return what validation users turned out to like; tracks of the training split are left out."""
+    heard = data.interactions.matrix
+    return Truth.of(data.validation, heard.shape, excluded=heard)
+
+
 class Candidates(NamedTuple):
     """The best tracks of each part for the validation users: enough to judge any blend by its first ten."""
 
@@ -230,22 +274,22 @@ class Candidates(NamedTuple):
 
     @classmethod
     @torch.inference_mode()
-    def of(cls, models: Parts, spreads: Floats, data: PreparedData) -> "Candidates":
-        """Return the candidates of all users with something relevant; tracks of the training split are left out."""
-        heard = data.interactions.matrix
-        truth = Truth.of(data.validation, heard.shape, excluded=heard)
+    def of(cls, models: Parts, vectors: Vectors, truth: Truth, users: NDArray[np.int64] | None = None) -> "Candidates":
+        """Return the candidates of users with something relevant, of all of them where none are named."""
+        users = truth.users if users is None else users
         scores, hits = [], []
-        for rows in torch.split(torch.from_numpy(truth.users), users_at_once(models)):
-            spread = torch.from_numpy(spreads[rows.numpy()])
-            own = torch.stack([model.score(model.user_vectors(rows)) for model in models], dim=1)
-            own *= torch.where(spread > 0, 1 / spread, 0)[:, :, None]
-            own.masked_fill_(torch.from_numpy(heard[rows.numpy()].astype(bool).toarray())[:, None], -torch.inf)
+        for rows in torch.split(torch.from_numpy(users), users_at_once(models)):
+            own = torch.stack([model.score(each) for model, each in zip(models, vectors(rows), strict=True)], dim=1)
+            spread = own.std(dim=2, correction=0, keepdim=True)
+            own *= torch.where(spread > 0, 1 / spread, 0)
+            if truth.excluded is not None:
+                heard = truth.excluded[rows.numpy()].astype(bool).toarray()
+                own.masked_fill_(torch.from_numpy(heard)[:, None], -torch.inf)
             tracks, first = shortlist(own)
             picked = own.gather(2, tracks[:, None].expand(-1, len(models), -1))
             scores.append(picked.masked_fill_(~first[:, None], -torch.inf))
             hits.append(torch.from_numpy(truth.relevant[rows.numpy()].toarray()).gather(1, tracks))
-        sizes = torch.from_numpy(truth.sizes[truth.users]).double()
-        return cls(torch.cat(scores), torch.cat(hits), sizes)
+        return cls(torch.cat(scores), torch.cat(hits), torch.from_numpy(truth.sizes[users]).double())
 
     def judge(self, weights: Weights, metric: Metric) -> float:
         """Return the mean metric of the blend with these weights (parts,)."""

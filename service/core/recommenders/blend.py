@@ -1,5 +1,6 @@
 """Scores as a weighted sum of other models' scores, each measured in its own spread for the listener."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Self
@@ -16,6 +17,11 @@ from service.core.recommenders.item_item import ItemItem
 PARTS: Final[dict[str, type[Factors] | type[ItemItem]]] = {Factors.kind: Factors, ItemItem.kind: ItemItem}
 """Kinds that a part may be of: play counts are 0 for all that is new, and a blend of blends is a blend."""
 
+FEW: Final = 5
+"""Tracks up to which a guest is scored by the guest weights alone."""
+
+MANY: Final = 20
+"""Tracks from which a guest is scored as a known user is."""
 
 Parts = Sequence[Factors | ItemItem]
 
@@ -33,6 +39,8 @@ class BlendPart(BaseModel):
     """What its kind needs to know."""
     weight: float = Field(ge=0, allow_inf_nan=False)
     """Its share of the sum."""
+    guest_weight: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Its share of the sum for a guest with few liked tracks; None is `weight`."""
     version: str | None = None
     """The version that was blended; None for a model that was trained for this blend alone."""
     sha256: str | None = None
@@ -53,22 +61,29 @@ class Blend:
     spread_p is the standard deviation of what part p gives this listener for all tracks: without it the part with the
     larger numbers would decide. A vector holds each part's own vector times m_p = w_p / spread_p, one after another,
     and at its end the m_p themselves, so scores stay linear in vectors.
+
+    What is best for a known user is not best for a guest with a handful of tracks: up to `FEW` of them have the guest
+    weights, `MANY` the weights of known users, and between the two w_p moves with the logarithm of their number.
     """
 
     kind: Final = "blend"
     default_strategy: Final = "fair_share"
 
-    def __init__(self, artifact: Artifact, parts: Parts, weights: Tensor, spreads: Tensor) -> None:
+    def __init__(
+        self, artifact: Artifact, parts: Parts, weights: Tensor, guest_weights: Tensor, spreads: Tensor
+    ) -> None:
         self.users, self.tracks = artifact.users, artifact.tracks
         self.history = artifact.history
         self.calibration = artifact.calibration
         self.parts = tuple(parts)
         self._weights = weights
         """(parts,)"""
+        self._guest_weights = guest_weights
+        """(parts,)"""
         self._spreads = spreads
         """(users, parts)"""
-        anybody = torch.zeros(1, dtype=torch.long)
-        self._widths = [*(part.user_vectors(anybody).shape[1] for part in parts), len(parts)]
+        nobody = torch.empty(0, dtype=torch.long)
+        self._widths = [*(part.user_vectors(nobody).shape[1] for part in parts), len(parts)]
 
     @classmethod
     def from_artifact(cls, artifact: Artifact) -> Self:
@@ -78,21 +93,30 @@ class Blend:
         if spreads.shape[1] != len(scoring.parts):
             raise artifact.error(f"part_spreads has {spreads.shape[1]} columns for {len(scoring.parts)} parts")
         parts = [_part(artifact, place, part) for place, part in enumerate(scoring.parts)]
-        weights = torch.tensor([part.weight for part in scoring.parts], device=artifact.device)
-        return cls(artifact, parts, weights, spreads)
+        shares = [
+            (part.weight, part.weight if part.guest_weight is None else part.guest_weight) for part in scoring.parts
+        ]
+        weights, guest_weights = torch.tensor(shares, device=artifact.device).T
+        return cls(artifact, parts, weights, guest_weights, spreads)
 
     def user_vectors(self, user_rows: Tensor) -> Tensor:
         """Return the vectors that the parts have stored, weighted."""
         vectors = [part.user_vectors(user_rows) for part in self.parts]
-        return self._joined(vectors, self._spreads[user_rows.to(self._spreads.device)])
+        return self._joined(vectors, self._weights, self._spreads[user_rows.to(self._spreads.device)])
 
     def fold_in(self, liked: Sequence[Tensor]) -> Tensor:
-        """Return the vectors that the parts give the guests, weighted."""
+        """Return the vectors that the parts give the guests, weighted by how much is known of them."""
         vectors = [part.fold_in(liked) for part in self.parts]
-        return self._joined(vectors, spreads(self.parts, vectors))
+        return self._joined(vectors, self._weights_of([len(rows) for rows in liked]), spreads(self.parts, vectors))
 
-    def _joined(self, vectors: list[Tensor], spread: Tensor) -> Tensor:
-        shares = torch.where(spread > 0, self._weights / spread, 0)
+    def _weights_of(self, lengths: Sequence[int]) -> Tensor:
+        """Return the weights (n, parts) for guests with so many liked tracks, at least one each."""
+        known = torch.tensor(lengths, dtype=torch.float32, device=self._weights.device)
+        known = (known / FEW).log() / math.log(MANY / FEW)
+        return torch.lerp(self._guest_weights, self._weights, known.clamp(0, 1)[:, None])
+
+    def _joined(self, vectors: list[Tensor], weights: Tensor, spread: Tensor) -> Tensor:
+        shares = torch.where(spread > 0, weights / spread, 0)
         scaled = [each * share[:, None] for each, share in zip(vectors, shares.T, strict=True)]
         return torch.cat([*scaled, shares], dim=1)
 
