@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
@@ -22,9 +23,9 @@ from training.prepare.catalogue import ARTISTS, TRACKS, USERS, read_tracks, read
 from training.prepare.cleaning import Counts, clean, count
 from training.prepare.folder import PREPARED, publish, working_folder
 from training.prepare.groups import write_groups
-from training.prepare.report import Report, count_pairs, density
+from training.prepare.report import PairCounts, Report, count_pairs, density
 from training.prepare.splits import NAMES, Split, make_pairs
-from training.prepare.staging import columns_of, stage
+from training.prepare.staging import columns_of, count_suspects, name_suspects, stage
 from training.sources import Source, find_sources
 from training.sources.columns import EVENTS, GROUP_EVENTS, Vocabulary
 from training.sources.rejected import find_rejected, make_tables, write
@@ -177,17 +178,22 @@ def _prepare_events(
     tracks, artists, users = find(settings.tracks, TRACKS), find(settings.artists, ARTISTS), find(settings.users, USERS)
     columns = columns_of(logs)
     make_tables(connection)
-    with (out / f"{PREFIX[who]}rejected.jsonl").open("w", encoding="utf-8") as rejected:
-        counts = stage(connection, logs, columns, rejected)
-        n_of_events = count(connection, "FROM refused") + count(connection, "FROM unreadable")
-        if settings.tracks:
-            read_tracks(connection, tracks, artists)
-        if settings.users:
-            read_users(connection, users)
-        catalogue_rejected = count(connection, "FROM refused") + count(connection, "FROM unreadable") - n_of_events
+    counts, suspects = stage(connection, logs, columns)
+    n_of_events = count(connection, "FROM refused") + count(connection, "FROM unreadable")
+    if settings.tracks:
+        read_tracks(connection, tracks, artists)
+    if settings.users:
+        read_users(connection, users)
+    catalogue_rejected = count(connection, "FROM refused") + count(connection, "FROM unreadable") - n_of_events
+    with (
+        (out / f"{PREFIX[who]}rejected.jsonl").open("w", encoding="utf-8") as rejected,
+        ThreadPoolExecutor(max_workers=1) as meanwhile,  # to find lines again takes one core and no database
+    ):
+        naming = meanwhile.submit(name_suspects, connection.cursor(), suspects, rejected)
+        clean(connection, counts, columns, keep_duplicates=settings.keep_duplicates)
+        count_suspects(counts, suspects, naming.result())
         named = chain(*logs, *(() if who == "group" else (tracks, artists, users)))  # the catalogue only once
         write(find_rejected(connection, named), rejected)
-    clean(connection, counts, columns, keep_duplicates=settings.keep_duplicates)
     if counts.kept == 0:
         raise DataError(f"no event is left of {counts.read} read: {_reasons(counts)}")
     split = _split(connection, settings)
@@ -196,8 +202,8 @@ def _prepare_events(
     )
     make_pairs(connection, split, settings.holdout, settings.seed)
     connection.execute("DROP TABLE kept")
-    _write(connection, settings, who, out)
-    return _report(connection, settings, split, counts, events_by_type, catalogue_rejected, out)
+    found = _write(connection, settings, who, out)
+    return _report(connection, settings, split, counts, found, events_by_type, catalogue_rejected, out)
 
 
 def _split(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings) -> Split:
@@ -209,23 +215,41 @@ def _split(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings) -> 
     return settings.split or ("user-time" if has_time else "random")
 
 
-def _write(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings, who: Listener, out: Path) -> None:
-    for split, name in enumerate(NAMES):
-        rows = f"""
-            SELECT user_id AS {who}_id, track_id, (plays::BIGINT + likes)::FLOAT AS score, plays, skips, likes,
-                last_time, position
-            FROM pairs JOIN users ON users.code = pairs.user JOIN tracks ON tracks.code = pairs.track
-            WHERE split = {split} ORDER BY pairs.user, pairs.track"""
-        _copy(connection, rows, out / f"{PREFIX[who]}{name}.parquet")
-    if who == "group":
-        return
-    _copy(connection, _catalogue(settings, out), out / "tracks.parquet")
-    if settings.users:
-        _copy(connection, "FROM people ORDER BY user_id", out / "users.parquet")
+def _write(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings, who: Listener, out: Path) -> PairCounts:
+    """Write the Parquet files, and count the pairs meanwhile: no single query keeps all cores at work to its end."""
+    files = {f"{PREFIX[who]}{name}": _of_split(split, who) for split, name in enumerate(NAMES)}
+    if who == "user":
+        files["tracks"] = _catalogue(settings, out)
+        if settings.users:
+            files["users"] = "FROM people ORDER BY user_id"
+    cursors = [connection.cursor() for _ in range(1 + len(files))]
+    with ThreadPoolExecutor(2) as pool:
+        counting = pool.submit(count_pairs, cursors[0])
+        writing = [
+            pool.submit(_copy, cursor, rows, out / f"{name}.parquet")
+            for cursor, (name, rows) in zip(cursors[1:], files.items(), strict=True)
+        ]
+        try:
+            for file in writing:
+                file.result()
+            return counting.result()
+        except BaseException:  # Ctrl-C too does not wait for what is no use any more
+            for cursor in cursors:
+                cursor.interrupt()
+            raise
+
+
+def _of_split(split: int, who: Listener) -> str:
+    return f"""
+        SELECT user_id AS {who}_id, track_id, (plays::BIGINT + likes)::FLOAT AS score, plays, skips, likes,
+            last_time, position
+        FROM pairs JOIN users ON users.code = pairs.user JOIN tracks ON tracks.code = pairs.track
+        WHERE split = {split} ORDER BY pairs.user, pairs.track"""
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
-    connection.execute(f"COPY ({query}) TO {text(str(path))} (FORMAT parquet)")
+    # Whoever reads such a file reads all of it, so a filter that says which ids are in a part of it would not pay.
+    connection.execute(f"COPY ({query}) TO {text(str(path))} (FORMAT parquet, write_bloom_filter false)")
 
 
 def _catalogue(settings: PrepareSettings, out: Path) -> str:
@@ -252,11 +276,11 @@ def _report(
     settings: PrepareSettings,
     split: Split,
     counts: Counts,
+    found: PairCounts,
     events_by_type: Mapping[str, int],
     catalogue_rejected: int,
     out: Path,
 ) -> Report:
-    found = count_pairs(connection)
     catalogue = out / "tracks.parquet"
     n_catalogue = (
         count(connection, f"FROM read_parquet({text(str(catalogue))})") if catalogue.exists() else found.tracks

@@ -92,23 +92,15 @@ def _fill_in_users(connection: duckdb.DuckDBPyConnection) -> int:
 
 def _count_fates(connection: duckdb.DuckDBPyConnection, counts: Counts) -> int:
     """Count what is dropped for a fate of its own or for want of a user, and return how many rows are left."""
-    n_usable = 0
-    for fate, has_user, rows in connection.execute(
-        "SELECT fate::VARCHAR, user_id IS NOT NULL, count(*) FROM staged "
-        "WHERE fate IS DISTINCT FROM 'unreadable' GROUP BY ALL"
+    for fate, type_, rows in connection.execute(
+        """SELECT fate::VARCHAR, CASE fate WHEN 'unknown_event_type' THEN detail END AS type, count(*) FROM staged
+            WHERE fate <> 'unreadable' GROUP BY ALL ORDER BY type"""
     ).fetchall():
-        if fate:
-            counts.dropped[fate] += rows
-        elif has_user:
-            n_usable = rows
-        else:
-            counts.dropped["no_user"] = rows
-    counts.unknown_event_types = dict(
-        connection.execute(
-            "SELECT detail, count(*) FROM staged WHERE fate = 'unknown_event_type' GROUP BY detail ORDER BY detail"
-        ).fetchall()
-    )
-    return n_usable
+        counts.dropped[fate] += rows
+        if type_ is not None:
+            counts.unknown_event_types[type_] = rows
+    counts.dropped["no_user"] = count(connection, "FROM staged WHERE fate IS NULL AND user_id IS NULL")
+    return count(connection, "FROM staged WHERE fate IS NULL") - counts.dropped["no_user"]
 
 
 def _drop_duplicates(connection: duckdb.DuckDBPyConnection, event: str) -> int:

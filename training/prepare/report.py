@@ -1,16 +1,14 @@
 """What `prepare` did, as numbers for a machine and as tables for a person."""
 
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import duckdb
-from rich.console import Console
-from rich.table import Table
 
 from training.prepare.cleaning import count
 from training.prepare.splits import NAMES, TRAIN
+from training.prepare.table import table
 
 
 @dataclass(frozen=True)
@@ -77,15 +75,12 @@ class Report:
 
     def to_text(self) -> str:
         """Return the readable tables."""
-        screen = io.StringIO()
-        console = Console(file=screen, width=100)
-        console.print(_rows_table(self), _data_table(self), _splits_table(self))
+        parts = [_rows_table(self), _data_table(self), _splits_table(self)]
         if self.groups is not None:
-            console.print(f"{self.groups:,} groups and their members")
-        of_users = "\n".join(line.rstrip() for line in screen.getvalue().splitlines()) + "\n"
-        if self.group_events is None:
-            return of_users
-        return f"{of_users}\nEvents of groups, where groups stand for users\n\n{self.group_events.to_text()}"
+            parts.append(f"{self.groups:,} groups and their members\n")
+        if self.group_events is not None:
+            parts += ["Events of groups, where groups stand for users\n", self.group_events.to_text()]
+        return "\n".join(parts)
 
 
 @dataclass(frozen=True)
@@ -155,28 +150,19 @@ def density(pairs: int, users: int, tracks: int) -> float:
     return pairs / (users * tracks) if users and tracks else 0.0
 
 
-def _rows_table(report: Report) -> Table:
-    table = Table("rows", "number", "share", title="What became of the log")
-    table.columns[1].justify = table.columns[2].justify = "right"
-
-    def add(name: str, rows: int) -> None:
-        table.add_row(name, f"{rows:,}", f"{rows / max(1, report.rows_read):.2%}")
-
-    add("read", report.rows_read)
-    add("kept", report.events_kept)
-    for reason, rows in report.dropped.items():
-        add(f"dropped: {reason}", rows)
+def _rows_table(report: Report) -> str:
+    rows = [("read", report.rows_read), ("kept", report.events_kept)]
+    for reason, dropped in report.dropped.items():
+        rows.append((f"dropped: {reason}", dropped))
         details = {"unreadable": report.unreadable, "unknown_event_type": report.unknown_event_types}.get(reason, {})
-        for detail, part in details.items():
-            add(f"  {detail!r}", part)
+        rows += [(f"  {detail!r}", part) for detail, part in details.items()]
     if report.users_filled_in:
-        add("kept, user taken from the session", report.users_filled_in)
-    return table
+        rows.append(("kept, user taken from the session", report.users_filled_in))
+    shares = ((name, f"{number:,}", f"{number / max(1, report.rows_read):.2%}") for name, number in rows)
+    return table("What became of the log", ("rows", "number", "share"), shares)
 
 
-def _data_table(report: Report) -> Table:
-    table = Table("data", "number", title="What is in it")
-    table.columns[1].justify = "right"
+def _data_table(report: Report) -> str:
     rows: dict[str, str] = {
         "users": f"{report.users:,}",
         "tracks": f"{report.tracks:,}",
@@ -187,19 +173,14 @@ def _data_table(report: Report) -> Table:
         "last event": report.last_time or "no time",
         "unreadable lines of the catalogue": f"{report.catalogue_rejected:,}",
     }
-    for name, number in rows.items():
-        table.add_row(name, number)
-    return table
+    return table("What is in it", ("data", "number"), rows.items())
 
 
-def _splits_table(report: Report) -> Table:
-    table = Table(
-        "split", "pairs", "users", "tracks", "plays", "skips", "likes", "density", "new pairs", title="Splits"
-    )
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name, split in report.splits.items():
+def _splits_table(report: Report) -> str:
+    def row(name: str, split: SplitReport) -> tuple[str, ...]:
         numbers = (split.pairs, split.users, split.tracks, split.plays, split.skips, split.likes)
         new = "" if split.share_new is None else f"{split.share_new:.2%}"
-        table.add_row(name, *(f"{number:,}" for number in numbers), f"{split.density:.4%}", new)
-    return table
+        return (name, *(f"{number:,}" for number in numbers), f"{split.density:.4%}", new)
+
+    header = ("split", "pairs", "users", "tracks", "plays", "skips", "likes", "density", "new pairs")
+    return table("Splits", header, (row(name, split) for name, split in report.splits.items()))

@@ -4,14 +4,16 @@ A row that cannot be understood is unreadable and is kept aside with its file an
 are marked with the reason. The rules that need other rows come in `cleaning`.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple, TextIO
 
 import duckdb
 
 from training.prepare.cleaning import COLUMNS, DROPPED, Counts, count
 from training.sources import Source
-from training.sources.rejected import BROKEN, Rejected, keep_refused, name_lines, unreadable_file, write
+from training.sources.rejected import BROKEN, keep_refused, name_lines, unreadable_file, write
 from training.sources.sql import fields, relation, text
 
 EARLIEST, LATEST = "1990-01-01", "2100-01-01"
@@ -61,17 +63,30 @@ class Part(NamedTuple):
     """SQL, `FROM ... WHERE ...`."""
 
 
+class SuspectFile(NamedTuple):
+    """A file with unreadable rows that are known by their place alone, for its rows are its lines."""
+
+    source: Source
+    path: Path
+    number: int
+    """What the table `suspects` calls it."""
+    rows: int
+    """Lines that are not blank."""
+    suspects: int
+    """Lines that are unreadable, or objects without any of the fields."""
+
+
 def stage(
-    connection: duckdb.DuckDBPyConnection, splits: Sequence[Sequence[Source]], columns: Sequence[str], rejected: TextIO
-) -> Counts:
+    connection: duckdb.DuckDBPyConnection, splits: Sequence[Sequence[Source]], columns: Sequence[str]
+) -> tuple[Counts, list[SuspectFile]]:
     """Read all sources into the table `staged`, those of `splits[s]` with split s, and count what cannot be read.
 
     staged: file, user_id, track_id, kind, fate (of DROPPED, null: none yet), detail (what is unreadable, or the unknown
     type) and the `columns`; a session is its hash. users and tracks: code and user_id or track_id of all rows, codes
-    in the order of the ids. Lines that can be found by their number alone go to `rejected` at once.
+    in the order of the ids. The files that are returned have rows in the table `suspects`, which are not counted yet.
     """
-    files = dict.fromkeys(str(file.readable) for sources in splits for source in sources for file in source.files)
-    connection.execute(f"CREATE TYPE file AS ENUM ({', '.join(map(text, files))})")
+    names = dict.fromkeys(str(file.readable) for sources in splits for source in sources for file in source.files)
+    connection.execute(f"CREATE TYPE file AS ENUM ({', '.join(map(text, names))})")
     connection.execute(f"CREATE TYPE fate AS ENUM {DROPPED}")
     connection.execute("CREATE TYPE kind AS ENUM ('play', 'skip', 'like')")
     types = {column: type_ for column, (type_, _) in COLUMNS.items() if column in columns}
@@ -83,24 +98,40 @@ def stage(
         _number(connection, what)
         _mark_control_characters(connection, what)
     counts = Counts(read=count(connection, "FROM refused") + count(connection, "FROM staged"))
+    connection.execute("CREATE TABLE suspects (file INTEGER, place BIGINT, reason VARCHAR)")
+    files: list[SuspectFile] = []
     for part in parts:
-        marked = count(connection, f"{part.rows} AND fate = 'unreadable'")
-        if marked == 0:
-            continue
         if part.source.has_fast_reader:
-            lines = write(_unreadable_lines(connection, part), rejected)
-            counts.unreadable += lines
-            found = lines.total()
+            files += _keep_places(connection, part, len(files))
         else:
-            found = _keep_unreadable(connection, part)
-        # What is left are objects with none of the fields: a row of nulls, and nothing wrong with the line.
-        counts.dropped["no_event_type" if part.source.has("event") else "no_track"] += marked - found
+            _keep_unreadable(connection, part)
     for reason, rows in connection.execute(
         "SELECT reason, count(*) FROM (SELECT reason FROM unreadable UNION ALL SELECT reason FROM refused) GROUP BY ALL"
     ).fetchall():
         counts.unreadable[reason] += rows
+    return counts, files
+
+
+def name_suspects(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[SuspectFile], rejected: TextIO
+) -> list[Counter[str]]:
+    """Write the unreadable lines of each file to rejected.jsonl, and return how many there are of each reason."""
+    return [_name(connection, file, rejected) for file in files]
+
+
+def count_suspects(counts: Counts, files: Sequence[SuspectFile], unreadable: Sequence[Counter[str]]) -> None:
+    """Count what `name_suspects` found, and what was unreadable all together."""
+    for file, lines in zip(files, unreadable, strict=True):
+        counts.unreadable += lines
+        # What is left are objects with none of the fields: a row of nulls, and nothing wrong with the line.
+        counts.dropped["no_event_type" if file.source.has("event") else "no_track"] += file.suspects - lines.total()
     counts.dropped["unreadable"] = counts.unreadable.total()
-    return counts
+
+
+def _name(connection: duckdb.DuckDBPyConnection, file: SuspectFile, rejected: TextIO) -> Counter[str]:
+    keys = [file.source.columns.names[place] for _, place in file.source.columns.roles]
+    suspects = connection.execute("SELECT place, reason FROM suspects WHERE file = ? ORDER BY place", [file.number])
+    return write(name_lines(file.path, suspects, file.rows, keys), rejected)
 
 
 def _stage(connection: duckdb.DuckDBPyConnection, split: int, source: Source, columns: Sequence[str]) -> Part:
@@ -135,23 +166,26 @@ def _mark_control_characters(connection: duckdb.DuckDBPyConnection, what: str) -
         )
 
 
-def _unreadable_lines(connection: duckdb.DuckDBPyConnection, part: Part) -> Iterator[Rejected]:
-    """Yield the unreadable lines of a source whose rows are its lines."""
-    keys = [part.source.columns.names[place] for _, place in part.source.columns.roles]
-    files = {str(file.readable): file.path for file in part.source.files}
-    dirty = "HAVING bool_or(fate = 'unreadable') ORDER BY min(rowid)"
-    for name, first, rows in connection.execute(
-        f"SELECT file::VARCHAR, min(rowid), count(*) {part.rows} GROUP BY file {dirty}"
-    ).fetchall():
-        unreadable = connection.cursor().execute(
-            f"SELECT rowid - {first}, detail {part.rows} AND file = ? AND fate = 'unreadable' ORDER BY rowid", [name]
+def _keep_places(connection: duckdb.DuckDBPyConnection, part: Part, known: int) -> Iterator[SuspectFile]:
+    """Keep the places of unreadable rows of a source, whose rows are its lines, in the table `suspects`."""
+    paths = {str(file.readable): file.path for file in part.source.files}
+    files = connection.execute(
+        f"""SELECT file::VARCHAR, min(rowid), count(*), count(*) FILTER (fate = 'unreadable') AS suspects {part.rows}
+            GROUP BY file HAVING suspects > 0 ORDER BY min(rowid)"""
+    ).fetchall()
+    for number, (file, first, rows, suspects) in enumerate(files, start=known):
+        connection.execute(
+            f"INSERT INTO suspects SELECT {number}, rowid - {first}, detail {part.rows} "
+            "AND file = ? AND fate = 'unreadable'",
+            [file],
         )
-        yield from name_lines(files[name], unreadable, rows, keys)
+        yield SuspectFile(part.source, paths[file], number, rows, suspects)
 
 
-def _keep_unreadable(connection: duckdb.DuckDBPyConnection, part: Part) -> int:
-    """Read a source again to keep file, key and reason of its unreadable rows, and return how many there are."""
-    known = count(connection, "FROM unreadable")
+def _keep_unreadable(connection: duckdb.DuckDBPyConnection, part: Part) -> None:
+    """Read a source again, if it has unreadable rows, to keep their file, key and reason."""
+    if count(connection, f"{part.rows} AND fate = 'unreadable'") == 0:
+        return
     control = f"regexp_matches(concat(user_text, track_text), '{CONTROL}')"
     connection.execute(
         f"""INSERT INTO unreadable SELECT file, line, problem, key
@@ -159,7 +193,6 @@ def _keep_unreadable(connection: duckdb.DuckDBPyConnection, part: Part) -> int:
                   FROM (SELECT *, {_typed(part.source)} FROM ({relation(part.source, f"unreadable_{id(part)}")})))
             WHERE problem IS NOT NULL"""
     )
-    return count(connection, "FROM unreadable") - known
 
 
 def _judged(source: Source, split: int, columns: Sequence[str], rows: str) -> str:

@@ -25,7 +25,8 @@ FORMATS = {
 """Suffix, without .gz, to format; a .txt file is a .tsv when it has tabs, else lines `user track track ...`."""
 
 HEAD = 1 << 18
-"""Bytes of a file that are looked at to learn its columns."""
+"""Bytes of a file that are looked at to learn its columns, and read at a time: by line it takes two thirds of the time
+that Python's own 4 KB take."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class LogFile:
 
 def open_log(path: Path) -> BufferedIOBase:
     """Open a file for reading bytes, unpacked when its name ends in .gz."""
-    return gzip.GzipFile(path) if is_packed(path) else path.open("rb")
+    return gzip.GzipFile(path) if is_packed(path) else path.open("rb", buffering=HEAD)
 
 
 def is_packed(path: Path) -> bool:
