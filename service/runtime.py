@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import torch
 
+from service.core import compiled
 from service.core.artifacts import ArtifactStore
 from service.core.errors import ArtifactError, ConfigurationError, ModelUnavailableError, UnknownModelError
 from service.core.ids import IdIndex
@@ -88,6 +89,9 @@ class Runtime:
         """Open the exposure log and begin to load; `readiness` says when that is done."""
         torch.set_num_threads(self.settings.torch_threads)  # torch counts per thread, and the event loop scores too
         self.exposures = ExposureLog(self.settings.exposures, self.metrics.exposures_lost.inc)
+        self.metrics.compiled.set(compiled.BUILT)
+        if not compiled.BUILT:
+            _log.warning("service.core._compiled was not built: ranking a group takes several times the processor time")
         self._loading = asyncio.create_task(self._load_all())
 
     async def loaded(self) -> None:

@@ -45,6 +45,13 @@ class Metrics:
             multiprocess_mode="max",
         )
 
+        self.compiled = Gauge(
+            "tutti_compiled",
+            "1 where groups are ranked by compiled code.",
+            registry=self._registry,
+            multiprocess_mode="min",
+        )
+
     def _histogram(self, name: str, text: str, labels: list[str], buckets: tuple[float, ...]) -> Histogram:
         return Histogram(name, text, labels, buckets=buckets, registry=self._registry)
 

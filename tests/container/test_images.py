@@ -103,6 +103,12 @@ def test_the_service_image_has_no_training_code_and_no_compiler(compose: Compose
     assert compose.service("command -v cc gcc clang make || echo none") == "none"
 
 
+def test_the_images_rank_by_compiled_code(compose: Compose) -> None:
+    metrics = httpx.get(f"http://{compose('port', 'service', '8000')}/metrics").text
+
+    assert "tutti_compiled 1.0" in metrics.splitlines()
+
+
 def test_the_service_image_is_no_larger_than_the_readme_says(compose: Compose) -> None:
     size = subprocess.run(
         ["docker", "image", "inspect", "--format", "{{.Size}}", "tutti-service"], check=True, capture_output=True

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from service.app import create_app
 from service.batching import BatchingScorer
+from service.core import compiled
 from service.core.group import GroupQuery, GroupRanking
 from service.settings import Settings
 from tests.service.worlds import exposures, running, serving
@@ -72,6 +73,7 @@ async def test_metrics_count_what_happened(client: httpx.AsyncClient) -> None:
     assert 'tutti_batch_size_count{queue="wmf"} 1.0' in lines
     assert 'tutti_queue_seconds_count{queue="softmax/similar"} 1.0' in lines
     assert 'tutti_exposures_total{experiment="",model="wmf",variant=""} 1.0' in lines
+    assert f"tutti_compiled {float(compiled.BUILT)}" in lines
     assert 'tutti_model_info{algorithm="wmf",kind="factors",name="wmf",version="v1"} 1.0' in lines
 
 
