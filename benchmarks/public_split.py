@@ -1,7 +1,8 @@
 """A published split, lines `user item item ...` in train, valid and test.txt.gz, as prepared-data folders.
 
 Models are compared on the test file after learning from the other two, as the leaderboards of these splits do. Whatever
-is chosen is chosen on the valid file, after learning from train alone.
+is chosen is chosen after learning from train alone, or from a part of it: on the valid file where test is as random a
+part as valid is, on the ends of the histories in train where test looks like the end of each history.
 """
 
 import gzip
@@ -21,16 +22,34 @@ FILES: Final[dict[Judge, tuple[tuple[str, ...], str]]] = {
 """What is learned from and what is judged by."""
 
 
+ENDS: Final = 0.2
+"""Share of a history that is its end, as much as test has of all three files."""
+
+
 def write_split(source: Path, out: Path, judge: Judge) -> None:
     """Write a prepared-data folder of the split in `source`, if it is not there yet."""
+    learned, judged = FILES[judge]
+    train, held_out = (read_pairs([source / f"{name}.txt.gz" for name in names]) for names in (learned, (judged,)))
+    _write(out, train, judge, held_out)
+
+
+def write_ends(source: Path, out: Path) -> None:
+    """Write the train file alone, the last fifth of every line as validation, if it is not there yet.
+
+    A line is in the order of the history. A random part of it is easier to guess than what comes after it, and asks
+    for other parameters.
+    """
+    pairs = read_pairs([source / "train.txt.gz"])
+    history = pairs.groupby("user_id")["track_id"]
+    end = history.cumcount(ascending=False) < (ENDS * history.transform("size")).round()
+    _write(out, pairs[~end], "validation", pairs[end])
+
+
+def _write(out: Path, train: pd.DataFrame, judge: Judge, held_out: pd.DataFrame) -> None:
     if (out / "tracks.parquet").exists():
         return
     out.mkdir(parents=True, exist_ok=True)
-    learned, judged = FILES[judge]
-    train = read_pairs([source / f"{name}.txt.gz" for name in learned])
-    splits = {"train": train, "validation": train[:0], "test": train[:0]} | {
-        judge: read_pairs([source / f"{judged}.txt.gz"])
-    }
+    splits = {"train": train, "validation": train[:0], "test": train[:0], judge: held_out}
     for name, pairs in splits.items():
         as_prepared(pairs).to_parquet(out / f"{name}.parquet", index=False)
     tracks = np.unique(np.concatenate([pairs["track_id"].to_numpy(dtype=str) for pairs in splits.values()]))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.public_split import write_split
+from benchmarks.public_split import write_ends, write_split
 from training.data import load
 
 
@@ -36,3 +36,14 @@ def test_what_is_chosen_on_the_valid_file_has_seen_neither_it_nor_the_test_file(
     assert data.interactions.tracks.ids == ("5", "6")
     assert len(data.test.scores) == 0
     assert data.validation.track_rows.tolist() == [-1]  # track 7 is not in training
+
+
+def test_the_ends_of_the_histories_in_train_are_held_out_in_the_order_of_their_lines(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "train.txt.gz", "wt") as file:
+        file.write("0 9 1 8 2 7\n1 7 9\n")  # a fifth of five is one, of two none
+
+    write_ends(tmp_path, tmp_path / "out")
+
+    data = load(tmp_path / "out")
+    assert data.interactions.matrix.toarray().tolist() == [[1, 1, 0, 1, 1], [0, 0, 1, 0, 1]]  # tracks 1, 2, 7, 8 and 9
+    assert list(zip(*data.validation, strict=True)) == [(0, 2, 1.0)]
