@@ -31,6 +31,18 @@ _WIDEST: Final = 32
 LOW_QUANTILE: Final = 0.01
 """Scores below this quantile of a user's own scores have relevance 0."""
 
+SHARPNESS: Final = 3
+"""Shares are made of relevance to this power, or a higher one where scores are flat."""
+
+SHARPEST: Final = 10
+
+_NEAR: Final = 30
+_FAR: Final = 1000
+_FAR_PART: Final = 4
+_FAR_WORTH: Final = 0.05
+"""Scores are flat where the track of rank `_FAR`, or of a `_FAR_PART`th of a small catalogue, is worth more than this
+part of that of rank `_NEAR`."""
+
 ARRAYS: Final = ("calibration_ranks", "calibration_scores")
 """The names of the two arrays in an artifact."""
 
@@ -99,6 +111,24 @@ class Calibration:
         reach = self.high - self.low
         scale: NDArray[np.float32] = np.divide(1, reach, out=np.zeros(reach.shape, np.float32), where=reach > 0)
         return scale
+
+    @cached_property
+    def sharpness(self) -> int:
+        """Return the power of relevance that shares are made of, one for all users of a model.
+
+        It is the highest at which the median user's track of rank `_FAR` keeps `_FAR_WORTH` of the worth of that of
+        rank `_NEAR`, within `SHARPNESS`..`SHARPEST`. A single user with flat scores has a taste that is hard to tell;
+        a model with flat scores tells everybody's tastes by small differences.
+        """
+        rank = min(_FAR, int(self.ranks[-1]) // _FAR_PART)
+        if rank <= _NEAR:
+            return SHARPNESS
+        near, far = (self.scores[:, place] - self.low for place in np.searchsorted(self.ranks, [_NEAR, rank]))
+        told_apart = near > 0
+        if not told_apart.any():
+            return SHARPNESS
+        ratio = float(np.median(far[told_apart] / near[told_apart]).clip(1e-9, 1 - 1e-9))
+        return int(np.clip(np.log(_FAR_WORTH) / np.log(ratio), SHARPNESS, SHARPEST))
 
     def relevance(self, scores: Tensor) -> Tensor:
         """Return scores (users, n) as relevance 0..1: 0 at `low` and below, 1 at `high`.

@@ -3,8 +3,8 @@
 Nothing here decides a ranking: `explain` looks again at what `rank_groups` chose, whatever the strategy was. It costs
 a pass over the catalogue for every member, so it runs only for those who ask.
 
-r_ui is relevance, 0..1, and u's utility of a list L is U_u(L) = sum over L of r_ui ** 3, the measure that `fair_share`
-shares out: the cube makes a favourite worth more than two lukewarm tracks.
+r_ui is relevance, 0..1, and u's utility of a list L is U_u(L) = sum over L of r_ui ** p, the measure that `fair_share`
+shares out: the power p, `Calibration.sharpness`, makes a favourite worth more than two lukewarm tracks.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,6 @@ from service.core.calibration import Calibration
 from service.core.group import GroupQuery, GroupRanking, Member, excluded_rows, history_of, known_to
 from service.core.ranking import top_k
 from service.core.recommender import Recommender
-
-SHARPNESS: Final = 3
 
 TOP_TRACKS: Final = 50
 """A member's top tracks are so many of those that they played most."""
@@ -104,10 +102,11 @@ def explain(model: Recommender, query: GroupQuery, ranking: GroupRanking) -> Exp
         return Explanation([[] for _ in ranking.rows], opinions, {}, None, None)
     vectors = _vectors(model, [query.members[voter] for voter in voters])
     relevance = _relevance(model, vectors)
-    taste_match = _taste_match(_utilities(relevance, top_k(relevance, FAVOURITES)[1].flatten()), len(voters))
+    power = model.calibration.sharpness
+    taste_match = _taste_match(_utilities(relevance, top_k(relevance, FAVOURITES)[1].flatten(), power), len(voters))
     _forget_what_is_worth_nothing(relevance, model, query, voters)
-    utilities = _utilities(relevance, torch.tensor(ranking.rows, device=relevance.device))
-    best = _best(relevance, _kept_out(model, query), len(ranking.rows))
+    utilities = _utilities(relevance, torch.tensor(ranking.rows, device=relevance.device), power)
+    best = _best(relevance, _kept_out(model, query), len(ranking.rows), power)
     had = zip(voters, utilities.sum(axis=1).tolist(), best.tolist(), strict=True)
     return Explanation(
         picked_for=_picked_for(utilities, best, ranking),
@@ -152,16 +151,16 @@ def _kept_out(model: Recommender, query: GroupQuery) -> NDArray[np.int64]:
     return np.union1d(excluded_rows(model, query), query.already_played).astype(np.int64)
 
 
-def _utilities(relevance: Tensor, rows: Tensor) -> Floats:
+def _utilities(relevance: Tensor, rows: Tensor, power: int) -> Floats:
     """Return what some tracks (n,) are worth to each member, (members, n)."""
-    utilities: Floats = relevance[:, rows].double().pow(SHARPNESS).numpy(force=True)
+    utilities: Floats = relevance[:, rows].double().pow(power).numpy(force=True)
     return utilities
 
 
-def _best(relevance: Tensor, kept_out: NDArray[np.int64], length: int) -> Floats:
+def _best(relevance: Tensor, kept_out: NDArray[np.int64], length: int, power: int) -> Floats:
     """Return the utility (members,) of the best `length` tracks that a member alone could get."""
     open_to_them = relevance.index_fill(1, torch.from_numpy(kept_out).to(relevance.device), 0)
-    best: Floats = top_k(open_to_them, length)[0].double().pow(SHARPNESS).sum(dim=1).numpy(force=True)
+    best: Floats = top_k(open_to_them, length)[0].double().pow(power).sum(dim=1).numpy(force=True)
     return best
 
 

@@ -15,13 +15,13 @@ def percentile(own_scores: Sequence[float], score: float) -> float:
 
 
 def fair_share(
-    relevance: Sequence[Sequence[float]], weights: Sequence[float], k: int, reference: int = 30
+    relevance: Sequence[Sequence[float]], weights: Sequence[float], k: int, reference: int = 30, power: int = 3
 ) -> list[int]:
     """Try every track in every step."""
     tracks = range(len(relevance[0]))
-    cubes = [[r**3 for r in member] for member in relevance]
-    ideals = [sum(sorted(member, reverse=True)[:reference]) for member in cubes]
-    values = [[v / ideal if ideal else 0.0 for v in member] for member, ideal in zip(cubes, ideals, strict=True)]
+    worth = [[r**power for r in member] for member in relevance]
+    ideals = [sum(sorted(member, reverse=True)[:reference]) for member in worth]
+    values = [[v / ideal if ideal else 0.0 for v in member] for member, ideal in zip(worth, ideals, strict=True)]
     shares = [0.0] * len(weights)
     picked: list[int] = []
     for _ in range(min(k, len(tracks))):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from service.core.calibration import EXACT, Calibration, calibration_ranks
 from service.core.errors import DataError
 from tests.core import slow
+from tests.core.worlds import falling
 
 
 def test_the_best_track_is_relevant_and_the_worst_is_not() -> None:
@@ -86,3 +87,27 @@ def test_ranks_reach_from_the_best_to_the_worst(tracks: int) -> None:
     assert ranks[-1] == tracks
     assert len(ranks) <= 160
     assert (ranks[1:] > ranks[:-1]).all()
+
+
+@pytest.mark.parametrize(
+    ("far", "sharpness"),
+    [
+        (0.01, 3),  # the cube leaves less than a twentieth, as of most models
+        (0.48, 5),  # (.48 / .8)^5 = .078 and ^6 = .047
+        (0.79, 10),  # next to nothing tells the tracks apart
+    ],
+)
+def test_flat_scores_are_sharpened_until_the_thousandth_track_is_worth_a_twentieth(far: float, sharpness: int) -> None:
+    assert falling(far).sharpness == sharpness
+
+
+def test_one_listener_with_flat_scores_changes_nothing_for_the_others() -> None:
+    steep, flat, indifferent = falling(0.01, users=2), falling(0.79), Calibration.measure(torch.zeros(2, 4000))
+
+    assert Calibration(steep.ranks, np.concatenate([steep.scores, flat.scores])).sharpness == 3
+    assert Calibration(steep.ranks, np.concatenate([indifferent.scores, flat.scores])).sharpness == 10
+
+
+@pytest.mark.parametrize("scores", [torch.empty(0, 4000), torch.zeros(3, 4000), torch.rand(3, 100)])
+def test_where_nothing_can_be_told_shares_are_cubes(scores: torch.Tensor) -> None:
+    assert Calibration.measure(scores).sharpness == 3

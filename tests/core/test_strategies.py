@@ -15,7 +15,7 @@ from service.core.calibration import Calibration
 from service.core.race import highest_gain
 from service.core.strategies import ON_SCORES, STRATEGIES
 from tests.core import slow
-from tests.core.worlds import Table, ballots
+from tests.core.worlds import Table, ballots, falling
 
 fair_share_module = sys.modules["service.core.strategies.fair_share"]  # the package exports the function by this name
 
@@ -253,6 +253,19 @@ def test_sums_alone_lead_to_the_exhaustive_greedy_list(seed: int, members: int, 
     votes = group.votes[0].tolist()
     exhaustive = slow.fair_share(votes, weights, 30)
     assert slow.welfare(votes, weights, fast) == pytest.approx(slow.welfare(votes, weights, exhaustive), rel=1e-5)
+    assert sum(a == b for a, b in zip(fast, exhaustive, strict=True)) >= 28  # a near-tie may swap
+
+
+@given(seed=st.integers(0, 10**6), members=st.integers(2, 6), model=st.sampled_from([Table, Sparing]))
+@settings(max_examples=30, deadline=None)
+def test_shares_of_a_model_with_flat_scores_are_of_a_higher_power(seed: int, members: int, model: type[Table]) -> None:
+    scores = np.random.default_rng(seed).uniform(0.5, 1, size=(members, 4000)).astype(np.float32)
+    group = replace(ballots(scores.tolist(), model=model), by_relevance=True)
+    group.model.calibration = falling(0.48)
+
+    fast = STRATEGIES["fair_share"](group, 30)[0].tolist()
+
+    exhaustive = slow.fair_share(group.votes[0].tolist(), [1.0] * members, 30, power=5)
     assert sum(a == b for a, b in zip(fast, exhaustive, strict=True)) >= 28  # a near-tie may swap
 
 

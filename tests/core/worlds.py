@@ -23,6 +23,7 @@ class Table:
 
     def __init__(self, tracks: int) -> None:
         self.tracks = range(tracks)
+        self.calibration = Calibration.measure(torch.empty(0, tracks))
 
     def score(self, vectors: torch.Tensor) -> torch.Tensor:
         return vectors.clone()
@@ -58,6 +59,13 @@ def ballots(
         played=heard,
         seeds=(seed,),
     )
+
+
+def falling(far: float, users: int = 1) -> Calibration:
+    """Scores of 4,000 tracks that fall from 1 to .8 by the 30th, `far` by the 1,000th and 0 by the last."""
+    corners = ([1, 30, 1000, 3960], [1.0, 0.8, far, 0.0])
+    scores = np.interp(np.arange(1, 4001), *corners).astype(np.float32)
+    return Calibration.measure(torch.from_numpy(scores).expand(users, -1))
 
 
 def history_arrays(plays: Mapping[str, Mapping[str, float]], tracks: Sequence[str]) -> dict[str, NDArray[np.generic]]:

@@ -1,10 +1,11 @@
 """Everyone's share grows evenly: greedy Nash welfare on sharpened shares.
 
-    v_ui = r_ui ** 3 / sum of r ** 3 over u's own best K tracks      a member's own best list adds up to 1
+    v_ui = r_ui ** p / sum of r ** p over u's own best K tracks      a member's own best list adds up to 1
     i*   = argmax_i sum_u w_u log(U_u + v_ui + 0.5 / K);  U_u += v_ui*
 
 r is relevance, U_u what u has got so far, K a fixed reference length. The sum of logarithms prefers the member
-who has least; the cube makes a favourite worth more than two lukewarm tracks.
+who has least; the power p makes a favourite worth more than two lukewarm tracks. It is the cube, or a higher power for
+a model whose scores are flat (`Calibration.sharpness`).
 
 The list is exactly the one that looking at every track in every step would give, up to ties, but the race is run
 on a shortlist: the tracks with the highest weighted sum s_i = sum_u w_u v_ui, found in one pass. A track that is not
@@ -25,7 +26,6 @@ from service.core.ranking import highest
 REFERENCE_LENGTH: Final = 30
 """K: shares are measured against lists of this length, whatever length is asked for."""
 
-SHARPNESS: Final = 3
 OFFSET: Final = 0.5 / REFERENCE_LENGTH
 
 _SHORTLIST: Final = 66
@@ -38,7 +38,7 @@ _VALUES_AT_ONCE: Final = 1 << 20
 """Values of tracks to members that race at a time, so that memory stays bounded where lists get long."""
 
 _NOTHING: Final = 1e-18
-"""The value of a best list, r ** 3 added up, for which a member has no opinion on what is left to play."""
+"""The value of a best list, r ** p added up, for which a member has no opinion on what is left to play."""
 
 _ROUNDING: Final = 1e-5
 """Gains that differ by less are a tie in single precision."""
@@ -47,12 +47,13 @@ _ROUNDING: Final = 1e-5
 def fair_share(ballots: Ballots, k: int) -> torch.Tensor:
     """Rank greedily by what a track adds to the weighted sum of log shares."""
     weights = ballots.weights.numpy(force=True).astype(np.float64)
-    best = _cube(ballots.best_votes(REFERENCE_LENGTH).numpy(force=True))
+    power = ballots.model.calibration.sharpness
+    best = _raised(ballots.best_votes(REFERENCE_LENGTH).numpy(force=True), power)
     ideal = best.sum(axis=2)
     scale = np.divide(1, ideal, out=np.zeros(ideal.shape), where=ideal > _NOTHING)
     caps = best[:, :, 0] * scale
-    had = _cube(ballots.played_votes()).sum(axis=2) * scale
-    sums = ballots.sums_of_powers(weights * scale, SHARPNESS)
+    had = _raised(ballots.played_votes(), power).sum(axis=2) * scale
+    sums = ballots.sums_of_powers(weights * scale, power)
     if ballots.allowed is not None:
         sums.masked_fill_(~ballots.allowed, -torch.inf)
     picks = np.full((len(weights), min(k, sums.shape[1])), NONE)
@@ -62,7 +63,8 @@ def fair_share(ballots: Ballots, k: int) -> torch.Tensor:
         every = len(groups) == len(weights)
         some = slice(None) if every else groups
         rows, tau = highest(sums if every else sums[torch.from_numpy(groups).to(sums.device)], size)
-        values = _cube(ballots.votes_of(torch.from_numpy(rows), None if every else groups)) * scale[some, :, None]
+        votes = ballots.votes_of(torch.from_numpy(rows), None if every else groups)
+        values = _raised(votes, power) * scale[some, :, None]
         places, won, shares = race(values, weights[some], had[some], rows == NONE, picks.shape[1], OFFSET)
         picks[some] = np.where(places == NONE, NONE, rows[np.arange(len(rows))[:, None], places])
         if size >= sums.shape[1]:
@@ -79,7 +81,10 @@ def _in_parts(groups: NDArray[np.int64], members: int, size: int) -> list[tuple[
     return [(groups[first : first + at_once], size) for first in range(0, len(groups), at_once)]
 
 
-def _cube(votes: NDArray[np.float32]) -> Floats:
-    """Return votes ** SHARPNESS; numpy's own power takes ten times as long."""
+def _raised(votes: NDArray[np.float32], power: int) -> Floats:
+    """Return votes ** power; numpy's own power takes ten times as long."""
     doubles = votes.astype(np.float64)
-    return doubles * doubles * doubles
+    raised = doubles
+    for _ in range(power - 1):
+        raised = raised * doubles
+    return raised
