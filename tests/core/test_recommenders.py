@@ -102,6 +102,31 @@ def test_guests_fold_in_as_written_however_much_they_like(tmp_path: Path, likes:
     assert parts.numpy() == pytest.approx(y[liked] @ w @ y[asked].T * weights["liked_confidence"], abs=1e-4)
 
 
+@pytest.mark.parametrize("likes", [2, 9])
+def test_rare_tracks_say_more_of_a_guest_and_few_tracks_say_little(tmp_path: Path, likes: int) -> None:
+    rng = np.random.default_rng(4)
+    y = rng.normal(size=(12, 16)).astype(np.float32)
+    tracks = [f"t{row}" for row in range(12)]
+    weights = {**worlds.FOLD_IN, "popularity_exponent": 0.5, "shrinkage": 6.0}
+    plays = {user: dict.fromkeys(heard, 1.0) for user, heard in zip("abcd", (tracks[:3], *[["t0"]] * 3), strict=True)}
+    worlds.publish_factors(
+        tmp_path, dict.fromkeys("abcd", [1.0] * 16), dict(zip(tracks, y.tolist(), strict=True)), plays, fold_in=weights
+    )
+    model = worlds.load(tmp_path, "wmf")
+    liked = np.arange(likes)
+
+    (vector,) = model.fold_in([torch.from_numpy(liked)])
+    parts = model.contributions(vector, torch.from_numpy(liked), torch.arange(12))
+
+    usual = (4 * 4**-0.5 + 2) / 6  # t0 has four listeners, t1 and t2 one; the others none, which counts as one
+    rare = np.array([4**-0.5, *[1.0] * 11]) / usual
+    confidence = np.full(12, 0.1)
+    confidence[liked] += 0.9 * rare[liked]
+    w = np.linalg.inv(y.T @ np.diag(confidence) @ y + 0.01 * (1 + 6 / likes) * np.eye(16))
+    assert vector.numpy() == pytest.approx(w @ (confidence[liked] @ y[liked]), abs=1e-4)
+    assert parts.numpy() == pytest.approx(confidence[liked, None] * (y[liked] @ w @ y.T), abs=1e-4)
+
+
 def similar(root: Path, similarity: str) -> list[str]:
     # near b points the same way as a but is short; far c is long and points half elsewhere
     y = {"a": [1.0, 0.0], "b": [0.3, 0.0], "c": [2.0, 2.0], "d": [0.0, 1.0]}

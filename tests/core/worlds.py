@@ -122,6 +122,7 @@ def publish_factors(
     *,
     name: str = "wmf",
     similarity: str = "dot",
+    fold_in: Mapping[str, float] = FOLD_IN,
 ) -> Manifest:
     """Publish a model of kind factors."""
     users, tracks = list(user_factors), list(item_factors)
@@ -139,7 +140,7 @@ def publish_factors(
             "factors",
             users=len(users),
             tracks=len(tracks),
-            scoring={"similarity": similarity, "fold_in": FOLD_IN},
+            scoring={"similarity": similarity, "fold_in": fold_in},
         ),
         arrays,
         users,

@@ -27,7 +27,7 @@ def test_even_users_like_odd_tracks(solver: str) -> None:
 
 @pytest.mark.parametrize("preset", ["default", "original"])
 def test_a_guest_folded_in_gets_the_factors_of_a_user_with_the_same_likes(preset: str) -> None:
-    model = WMF.preset(preset, {"dim": 4, "popularity_exponent": 0, "length_exponent": 0})
+    model = WMF.preset(preset, {"dim": 4, "length_exponent": 0, "guest_shrinkage": 0})
     liked = np.minimum(listening(24, 20).toarray(), 1)
     fitted = model.fit(prepared(scores(liked)), seed=0, device="cpu", progress=silent)
     items = np.asarray(fitted.arrays["item_factors"], dtype=np.float64)
@@ -36,7 +36,10 @@ def test_a_guest_folded_in_gets_the_factors_of_a_user_with_the_same_likes(preset
     fold_in = FactorsScoring.model_validate(fitted.scoring).fold_in
     w0, c = fold_in.unobserved_weight, fold_in.liked_confidence
     ridge = fold_in.regularization * (liked.sum(axis=1) + w0 * 20) ** fold_in.frequency_exponent
-    guests = textbook_rows(np.where(liked == 1, c, w0), liked, ridge, items)
+    listeners = liked.sum(axis=0)
+    rare = np.maximum(listeners, 1) ** -fold_in.popularity_exponent
+    rare /= np.average(rare, weights=listeners)
+    guests = textbook_rows(np.where(liked == 1, w0 + (c - w0) * rare, w0), liked, ridge, items)
 
     np.testing.assert_allclose(guests, users, rtol=1e-4, atol=1e-5)
 

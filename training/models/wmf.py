@@ -48,6 +48,7 @@ class WMF(Algorithm):
             "alpha": 40.0,
             "regularization": 100.0,
             "frequency_exponent": 0.0,
+            "guest_shrinkage": 0.0,
             "album_weight": 0.0,
             "artist_weight": 0.0,
             "tail_boost": 1.0,
@@ -95,6 +96,8 @@ class WMF(Algorithm):
     """lambda, before it is scaled by how much is known of a user or a track."""
     frequency_exponent: float = Field(default=1.0, ge=0, le=1)
     """nu: lambda_u = lambda (|S_u| + w0 n_tracks)^nu, and likewise for tracks; 0 is one lambda for all."""
+    guest_shrinkage: float = Field(default=30.0, ge=0)
+    """s: a guest who likes n tracks is regularised 1 + s / n times as much as a listener."""
     learning_rate: float = Field(default=0.005, gt=0)
     """Step of `sgd`."""
     weight_decay: float = Field(default=0.005, ge=0)
@@ -194,16 +197,16 @@ class WMF(Algorithm):
                 return dense.descend(objective, start, descent, seed, device)
 
     def fold_in(self) -> dict[str, JsonValue]:
-        """Return the weights that a guest's factors are solved with: those of a cell that was played once.
-
-        With a popularity exponent above 0 that is the mean over cells, popular and unpopular tracks alike.
-        """
-        liked = self.unobserved_weight + self.alpha * (1.0 if self.weight == "relative" else math.log1p(1 / self.eps))
+        """Return the weights that a guest's factors are solved with: those of a cell that was played once."""
+        relative = self.weight == "relative"
+        liked = self.unobserved_weight + self.alpha * (1.0 if relative else math.log1p(1 / self.eps))
         return {
             "unobserved_weight": self.unobserved_weight,
             "liked_confidence": liked,
+            "popularity_exponent": self.popularity_exponent if relative else 0.0,
             "regularization": self.regularization,
             "frequency_exponent": self.frequency_exponent,
+            "shrinkage": self.guest_shrinkage,
         }
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Final, Literal, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
@@ -20,11 +22,15 @@ class FoldIn(BaseModel):
     unobserved_weight: float = Field(gt=0)
     """Weight w0 of every track that the guest has not named."""
     liked_confidence: float = Field(gt=0)
-    """Weight c of a track that the guest likes."""
+    """Weight c of a track that the guest likes, the mean over all that was heard in training."""
+    popularity_exponent: float = Field(default=0.0, ge=0)
+    """Gamma: c - w0 of a track with n listeners goes with n ** -gamma."""
     regularization: float = Field(gt=0)
     """Lambda, before it is scaled by the length of the history."""
     frequency_exponent: float = Field(default=0.0, ge=0)
     """Nu: lambda is multiplied by (|S| + w0 * tracks) ** nu (Rendle et al., RecSys 2022, equation 7)."""
+    shrinkage: float = Field(default=0.0, ge=0)
+    """s: lambda is multiplied by 1 + s / |S| too, as a few tracks say little of a taste."""
 
 
 class FactorsScoring(BaseModel):
@@ -51,7 +57,10 @@ class Factors:
         self._item_factors = item_factors
         self._products = products_with(item_factors)
         self._scoring = scoring
-        self._excess = scoring.fold_in.liked_confidence - scoring.fold_in.unobserved_weight
+        weights = scoring.fold_in
+        rare = rarity(artifact.history.listeners, weights.popularity_exponent).to(item_factors)
+        self._excess = (weights.liked_confidence - weights.unobserved_weight) * rare
+        """c - w0 of every track, (tracks,)."""
         self._gramian = item_factors.T @ item_factors
         strengths, axes = torch.linalg.eigh(self._gramian.double())
         self._strengths, self._axes = strengths.clamp(min=0).float(), axes.float()
@@ -76,48 +85,52 @@ class Factors:
     def fold_in(self, liked: Sequence[Tensor]) -> Tensor:
         """Return for each guest the factors that training would give them, item factors fixed.
 
-        x = (w0 Y'Y + (c - w0) Y_S'Y_S + lambda I)^-1 c Y_S'1, equation 4 of Hu et al. 2008 for one user who
-        likes the tracks S.
+        x = W Y_S'c, W = (w0 Y'Y + Y_S'E Y_S + lambda I)^-1 with E = diag(c - w0), equation 4 of Hu et al. 2008 for one
+        user who likes the tracks S.
         """
-        sums = [self._folded(self._item_factors[rows.to(self._item_factors.device)]) for rows in liked]
-        return self._scoring.fold_in.liked_confidence * torch.stack(sums)
+        return torch.stack([self._folded(rows.to(self._item_factors.device)) for rows in liked])
 
-    def _folded(self, factors: Tensor) -> Tensor:
-        """Return W Y_S'1, (dim,), of the factors Y_S (n, dim) of liked tracks, where W is the inverse of `fold_in`."""
+    def _folded(self, liked: Tensor) -> Tensor:
+        """Return the vector (dim,) of a guest who likes the tracks (n,)."""
         vector: Tensor
-        if self._few(factors):
-            shrunk, kernel = self._kernel(factors)
-            vector = self._axes @ (torch.linalg.solve(kernel, torch.ones_like(shrunk[:, 0])) @ shrunk)
+        if self._few(liked):
+            shrunk, kernel = self._kernel(liked)
+            vector = self._axes @ (torch.linalg.solve(kernel.T, self._confidence(liked)) @ shrunk)
         else:
-            vector = torch.linalg.solve(self._system(factors), factors.sum(dim=0))
+            vector = torch.linalg.solve(self._system(liked), self._confidence(liked) @ self._item_factors[liked])
         return vector
 
-    def _few(self, factors: Tensor) -> bool:
+    def _few(self, liked: Tensor) -> bool:
         """Return whether a system of so many tracks takes less than one as wide as a factor."""
-        return 2 * len(factors) < factors.shape[1]
+        return 2 * len(liked) < self._item_factors.shape[1]
+
+    def _confidence(self, liked: Tensor) -> Tensor:
+        """Return c of liked tracks, (n,)."""
+        return self._scoring.fold_in.unobserved_weight + self._excess[liked]
 
     def _ridge(self, liked: int) -> float:
         """Return lambda for a guest who likes so many tracks."""
         weights = self._scoring.fold_in
         scale: float = (liked + weights.unobserved_weight * len(self.tracks)) ** weights.frequency_exponent
-        return weights.regularization * scale
+        return weights.regularization * scale * (1 + weights.shrinkage / max(liked, 1))
 
-    def _system(self, factors: Tensor) -> Tensor:
-        """Return the inverse of W, B + (c - w0) Y_S'Y_S with B = w0 Y'Y + lambda I, (dim, dim)."""
-        weights = self._scoring.fold_in
-        system: Tensor = weights.unobserved_weight * self._gramian + self._excess * (factors.T @ factors)
-        system.diagonal().add_(self._ridge(len(factors)))
+    def _system(self, liked: Tensor) -> Tensor:
+        """Return the inverse of W, B + Y_S'E Y_S with B = w0 Y'Y + lambda I, (dim, dim)."""
+        factors = self._item_factors[liked]
+        of_liked = factors.T @ (self._excess[liked, None] * factors)
+        system: Tensor = self._scoring.fold_in.unobserved_weight * self._gramian + of_liked
+        system.diagonal().add_(self._ridge(len(liked)))
         return system
 
-    def _kernel(self, factors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return Y_S B^-1 in the axes of Y'Y, (n, dim), and K = I + (c - w0) Y_S B^-1 Y_S', (n, n).
+    def _kernel(self, liked: Tensor) -> tuple[Tensor, Tensor]:
+        """Return Y_S B^-1 in the axes of Y'Y, (n, dim), and K = I + Y_S B^-1 Y_S'E, (n, n).
 
         Y_S W = K^-1 Y_S B^-1, and B is diagonal in these axes: a system as small as there are tracks.
         """
-        turned = factors @ self._axes
-        diagonal = self._scoring.fold_in.unobserved_weight * self._strengths + self._ridge(len(factors))
+        turned = self._item_factors[liked] @ self._axes
+        diagonal = self._scoring.fold_in.unobserved_weight * self._strengths + self._ridge(len(liked))
         shrunk = turned / diagonal
-        return shrunk, torch.eye(len(factors), device=factors.device) + self._excess * (shrunk @ turned.T)
+        return shrunk, torch.eye(len(liked), device=liked.device) + shrunk @ turned.T * self._excess[liked]
 
     def score(self, vectors: Tensor) -> Tensor:
         """Return the dot products with every track."""
@@ -132,20 +145,20 @@ class Factors:
         return self._products.sums_of_powers(vectors, floors, factors, power)
 
     def contributions(self, vector: Tensor, history: Tensor, track_rows: Tensor) -> Tensor:  # noqa: ARG002 - the history says all
-        """Return c y_j'W y_i for each j of the history, where W is the inverse that `fold_in` solves with.
+        """Return c_j y_j'W y_i for each j of the history, where W is the inverse that `fold_in` solves with.
 
         Hu et al. 2008, section 5. Adds up to the score of a vector that was folded in. The stored vector of a user was
         trained with weights of its own, which the artifact does not keep: there it is what the history would say if
         each of its tracks had been liked once.
         """
-        factors, asked = self._item_factors[history], self._item_factors[track_rows]
+        asked = self._item_factors[track_rows]
         parts: Tensor
-        if self._few(factors):
-            shrunk, kernel = self._kernel(factors)
+        if self._few(history):
+            shrunk, kernel = self._kernel(history)
             parts = torch.linalg.solve(kernel, shrunk @ (asked @ self._axes).T)
         else:
-            parts = factors @ torch.linalg.solve(self._system(factors), asked.T)
-        return parts.mul_(self._scoring.fold_in.liked_confidence)
+            parts = self._item_factors[history] @ torch.linalg.solve(self._system(history), asked.T)
+        return parts.mul_(self._confidence(history)[:, None])
 
     def similar(self, track_row: int, k: int) -> Ranking:
         """Return the tracks with the highest dot product or cosine, as the manifest's `similarity` says."""
@@ -156,3 +169,9 @@ class Factors:
         scores[track_row] = -torch.inf
         values, rows = top_k(scores[None], min(k, len(self.tracks) - 1))
         return Ranking(rows[0], values[0])
+
+
+def rarity(listeners: NDArray[np.int64], popularity_exponent: float) -> Tensor:
+    """Return listeners^-gamma of every track, (tracks,), over its mean over all that was heard."""
+    rare = np.maximum(listeners, 1) ** -popularity_exponent
+    return torch.from_numpy(rare / np.average(rare, weights=listeners if listeners.any() else None))
