@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from service.api.groups import Party
-from service.api.schemas import FairnessAnswer, GroupAnswer, OpinionAnswer, rounded
+from service.api.schemas import FairnessAnswer, GroupAnswer, MemberAnswer, OpinionAnswer, rounded
 from service.core.explanation import Explanation, Opinion
 from service.core.group import GroupRanking
 from service.loading import ServedModel
@@ -15,11 +15,15 @@ def add_explanation(
     """Add to an answer whom each track is for and why, and what each member and the group get of the list."""
     ids, durations = model.recommender.tracks.ids, model.catalogue.durations_ms
     filled_from = len(ranking.rows) - ranking.filled
-    columns = zip(answer["tracks"], explanation.picked_for, explanation.opinions, strict=True)
-    for place, (track, picked_for, opinions) in enumerate(columns):
+    names = [_name(answer["members"][party.origin(voter)]) for voter in ranking.voters]
+    alone = answer.get("group", {}).get("status") != "known"  # what a group's own vote did is not told
+    columns = zip(answer["tracks"], explanation.picked_for, explanation.sentences, explanation.opinions, strict=True)
+    for place, (track, picked_for, sentence, opinions) in enumerate(columns):
         if place < filled_from:
             track["source_model"] = model.manifest.name
         track["picked_for"] = [party.origin(listener) for listener in picked_for]
+        if sentence is not None and alone:
+            track["why"] = sentence.format(*names)
         track["explanation"] = [_opinion(opinion, party, ids) for opinion in opinions]
     shares = explanation.shares
     for listener, satisfaction in explanation.satisfaction.items():
@@ -38,6 +42,11 @@ def add_explanation(
     known = [length for length in lengths if length is not None]
     if len(known) == len(lengths):
         group["total_duration_ms"] = sum(known)
+
+
+def _name(member: MemberAnswer) -> str:
+    """Return what a sentence calls a member."""
+    return member.get("label") or member.get("user_id") or f"member {member['member']}"
 
 
 def _opinion(opinion: Opinion, party: Party, ids: Sequence[str]) -> OpinionAnswer:

@@ -189,6 +189,8 @@ class PlaylistTrack(TypedDict):
     """Whose scores brought it; left out where it fills the list for its popularity. With `explain`, like the next."""
     picked_for: NotRequired[list[int]]
     """The members who gain most by it."""
+    why: NotRequired[str]
+    """What the strategy says of it, such as "Ann's turn"; for two members with a taste or more."""
     explanation: NotRequired[list[OpinionAnswer]]
 
 

@@ -20,6 +20,8 @@ from service.core.calibration import Calibration
 from service.core.group import GroupQuery, GroupRanking, Member, excluded_rows, history_of, known_to
 from service.core.ranking import top_k
 from service.core.recommender import Recommender
+from service.core.sentences import KNOWN, Chosen
+from service.core.strategies import SENTENCES
 
 TOP_TRACKS: Final = 50
 """A member's top tracks are so many of those that they played most."""
@@ -80,6 +82,9 @@ class Explanation:
     """Mean over pairs u, v of how much of U_u(u's favourites) v's favourites hold; None with fewer than two tastes."""
     brings_together: int | None
     """Row of the track with the highest lowest percentile; None where somebody likes nothing of the list."""
+    sentences: list[str | None]
+    """For each track what the strategy says of it; members are named as `{0}`, `{1}`, ..., by their place among those
+    with a taste. None where the track fills the list, and throughout with fewer than two tastes."""
 
     @property
     def shares(self) -> dict[int, float]:
@@ -99,7 +104,7 @@ def explain(model: Recommender, query: GroupQuery, ranking: GroupRanking) -> Exp
     voters = ranking.voters
     if not voters or not ranking.rows:
         opinions = _transposed([_stranger(place, ranking) for place in range(len(query.members))])
-        return Explanation([[] for _ in ranking.rows], opinions, {}, None, None)
+        return Explanation([[] for _ in ranking.rows], opinions, {}, None, None, [None] * len(ranking.rows))
     vectors = _vectors(model, [query.members[voter] for voter in voters])
     relevance = _relevance(model, vectors)
     power = model.calibration.sharpness
@@ -114,6 +119,7 @@ def explain(model: Recommender, query: GroupQuery, ranking: GroupRanking) -> Exp
         satisfaction={voter: min(1.0, utility / most) for voter, utility, most in had if most > 0},
         taste_match=taste_match,
         brings_together=_brings_together(ranking),
+        sentences=_sentences(model, query, ranking, relevance),
     )
 
 
@@ -194,6 +200,25 @@ def _brings_together(ranking: GroupRanking) -> int | None:
     lowest = np.min(ranking.member_scores, axis=0)
     place = int(lowest.argmax())
     return ranking.rows[place] if len(ranking.voters) > 1 and lowest[place] > 0 else None
+
+
+def _sentences(model: Recommender, query: GroupQuery, ranking: GroupRanking, relevance: Tensor) -> list[str | None]:
+    """Return what the strategy says of each track, from the relevance (members, tracks) of every track."""
+    chosen, filled = ranking.rows[: len(ranking.rows) - ranking.filled], [None] * ranking.filled
+    if len(ranking.voters) < 2 or not chosen:
+        return [None] * len(ranking.rows)
+    excluded = torch.from_numpy(excluded_rows(model, query)).to(relevance.device)
+    said = SENTENCES[query.strategy](
+        Chosen(
+            votes=relevance[:, chosen].numpy(force=True),
+            percentiles=np.array(ranking.member_scores, dtype=np.float32)[:, : len(chosen)],
+            weights=np.array([query.members[voter].weight for voter in ranking.voters], dtype=np.float32),
+            best=top_k(relevance.index_fill(1, excluded, 0), KNOWN)[0].numpy(force=True),
+            played=relevance[:, list(query.already_played)].numpy(force=True),
+            power=model.calibration.sharpness,
+        )
+    )
+    return [*said, *filled]
 
 
 _Line = list[Opinion | None]

@@ -5,17 +5,14 @@ in (`str.format`). It says what was so when the track came, which is worked out 
 think of it: nothing of a race has to be kept.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from service.core.ballots import Ballots
-
-FAVOURITES: Final = 50
+KNOWN: Final = 50
 """Each member's so many highest votes are known; no strategy speaks of more."""
 
 _NAMED: Final = 3
@@ -29,28 +26,24 @@ class Chosen:
     """A list for one group of at least two, and what its members think of it."""
 
     votes: Floats
-    """(members, k) for the tracks of the list, best first: relevance, or scores where the strategy votes with those."""
+    """(members, k) relevance of the tracks of the list, best first."""
     percentiles: Floats
     """(members, k) the same as percentiles."""
-    weights: NDArray[np.float64]
-    """(members,) adding up to 1."""
+    weights: Floats
+    """(members,), all above 0."""
     best: Floats
-    """(members, `FAVOURITES`) each member's highest votes for what they could get, best first."""
+    """(members, `KNOWN`) each member's highest votes for what they could get, best first."""
     played: Floats
     """(members, played) votes for what was played before in this session."""
 
-    @classmethod
-    def of(cls, ballots: Ballots, rows: Sequence[int]) -> Self:
-        """Return what the only group of these ballots thinks of a list."""
-        votes = ballots.votes_of(torch.tensor([rows]))[0]
-        weights = ballots.weights[0].numpy(force=True).astype(np.float64)
-        return cls(
-            votes=votes,
-            percentiles=ballots.calibration.percentiles(votes),
-            weights=weights / weights.sum(),
-            best=ballots.best_votes(FAVOURITES)[0].numpy(force=True),
-            played=ballots.played_votes()[0],
-        )
+    power: int
+    """What shares are made of is relevance to this power."""
+
+    @property
+    def parts(self) -> NDArray[np.float64]:
+        """Return the weights as parts of their sum, (members,)."""
+        parts: NDArray[np.float64] = self.weights / self.weights.sum(dtype=np.float64)
+        return parts
 
     def favourites(self, number: int) -> NDArray[np.bool_]:
         """Return whether a track of the list is among a member's own best so many, and liked, (members, k)."""

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from service.core.explanation import Reason
+from service.core.strategies import STRATEGIES
 from tests.service.test_recommendations import ask, track_ids
 
 WMF = {"model": "wmf", "limit": 4, "explain": True}
@@ -21,7 +22,8 @@ async def test_an_answer_says_why_only_to_who_asks(client: httpx.AsyncClient) ->
     told = await ask(client, user_ids=["ann", "bob"], model="wmf", seed=1, explain=True)
 
     assert told.keys() - plain.keys() == {"fairness", "group"}
-    assert told["tracks"][0].keys() - plain["tracks"][0].keys() == {"source_model", "picked_for", "explanation"}
+    more = {"source_model", "picked_for", "why", "explanation"}
+    assert told["tracks"][0].keys() - plain["tracks"][0].keys() == more
     assert told["members"][0].keys() - plain["members"][0].keys() == {"satisfaction", "share"}
     assert track_ids(told) == track_ids(plain)
 
@@ -53,6 +55,24 @@ async def test_every_track_says_whom_it_is_for_and_why(client: httpx.AsyncClient
         "played": True,
         "reason": "top_track",
     }
+
+
+async def test_the_strategy_says_in_its_own_words_why_a_track_came(client: httpx.AsyncClient) -> None:
+    guest = {"liked_track_ids": ["jazz-1"], "label": "{Joe}"}
+    members = [{"user_id": "ann"}, {"user_id": "zoe"}, guest, {"liked_track_ids": ["jazz-2"]}]
+
+    answer = await ask(client, members=members, strategy="round_robin", **WMF)
+
+    assert [track["why"] for track in answer["tracks"][:3]] == ["ann's turn", "{Joe}'s turn", "member 3's turn"]
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+async def test_every_strategy_has_its_words(client: httpx.AsyncClient, strategy: str) -> None:
+    together = await ask(client, user_ids=["ann", "bob"], strategy=strategy, **WMF)
+    alone = await ask(client, user_ids=["ann", "zoe"], strategy=strategy, **WMF)
+
+    assert any("why" in track for track in together["tracks"])
+    assert not any("why" in track for track in alone["tracks"])
 
 
 async def test_what_each_member_gets_is_measured_by_what_they_could_get_alone(client: httpx.AsyncClient) -> None:

@@ -6,21 +6,22 @@ Names are those of Masthoff's survey ("Group Recommender Systems: Aggregation, S
 from typing import Final
 
 from service.core.ballots import Strategy
-from service.core.strategies.approval_voting import approval_voting
-from service.core.strategies.average import average
-from service.core.strategies.average_without_misery import average_without_misery
-from service.core.strategies.borda_count import borda_count
-from service.core.strategies.copeland import copeland
-from service.core.strategies.ep_fuzzda import ep_fuzzda
-from service.core.strategies.fair_share import fair_share
-from service.core.strategies.gfar import gfar
-from service.core.strategies.greedy_lm import greedy_lm
-from service.core.strategies.least_misery import least_misery
-from service.core.strategies.most_pleasure import most_pleasure
-from service.core.strategies.multiplicative import multiplicative
-from service.core.strategies.round_robin import round_robin
-from service.core.strategies.shared_first import shared_first
-from service.core.strategies.spgreedy import spgreedy
+from service.core.sentences import Sentences
+from service.core.strategies.approval_voting import approval_voting, approval_voting_says
+from service.core.strategies.average import average, average_says
+from service.core.strategies.average_without_misery import average_without_misery, average_without_misery_says
+from service.core.strategies.borda_count import borda_count, borda_count_says
+from service.core.strategies.copeland import copeland, copeland_says
+from service.core.strategies.ep_fuzzda import ep_fuzzda, ep_fuzzda_says
+from service.core.strategies.fair_share import fair_share, fair_share_says
+from service.core.strategies.gfar import gfar, gfar_says
+from service.core.strategies.greedy_lm import greedy_lm, greedy_lm_says
+from service.core.strategies.least_misery import least_misery, least_misery_says
+from service.core.strategies.most_pleasure import most_pleasure, most_pleasure_says
+from service.core.strategies.multiplicative import multiplicative, multiplicative_says
+from service.core.strategies.round_robin import round_robin, round_robin_says
+from service.core.strategies.shared_first import shared_first, shared_first_says
+from service.core.strategies.spgreedy import spgreedy, spgreedy_says
 
 STRATEGIES: Final[dict[str, Strategy]] = {
     "approval_voting": approval_voting,
@@ -39,6 +40,25 @@ STRATEGIES: Final[dict[str, Strategy]] = {
     "shared_first": shared_first,
     "spgreedy": spgreedy,
 }
+
+SENTENCES: Final[dict[str, Sentences]] = {
+    "approval_voting": approval_voting_says,
+    "average": average_says,
+    "average_without_misery": average_without_misery_says,
+    "borda_count": borda_count_says,
+    "copeland": copeland_says,
+    "ep_fuzzda": ep_fuzzda_says,
+    "fair_share": fair_share_says,
+    "gfar": gfar_says,
+    "greedy_lm": greedy_lm_says,
+    "least_misery": least_misery_says,
+    "most_pleasure": most_pleasure_says,
+    "multiplicative": multiplicative_says,
+    "round_robin": round_robin_says,
+    "shared_first": shared_first_says,
+    "spgreedy": spgreedy_says,
+}
+"""What each says of the tracks it chose."""
 
 LINEAR: Final = frozenset({"average"})
 """Strategies that rank by a weighted sum of relevance: one vector can stand for the whole group."""

@@ -22,8 +22,8 @@ def average_without_misery(ballots: Ballots, k: int) -> Tensor:
 
 def average_without_misery_says(chosen: Chosen) -> list[str | None]:
     """Say whether nobody vetoes it."""
-    light = 1 - chosen.weights / chosen.weights.max()
-    least = (light[:, None] + (1 - light[:, None]) * chosen.votes).min(axis=0)
+    importance = (chosen.weights / chosen.weights.max())[:, None]
+    least = (1 - importance * (1 - chosen.votes)).min(axis=0) if (importance < 1).any() else chosen.votes.min(axis=0)
     return [
         "nobody is below the veto" if relevance > MISERY else "of every track left somebody is below the veto"
         for relevance in least

@@ -38,4 +38,4 @@ def _doubled_points(votes: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def borda_count_says(chosen: Chosen) -> list[str | None]:
     """Say how high it is on the lists: points are percentiles but for a factor."""
-    return [f"above {percent(share)} of all tracks on your lists" for share in chosen.weights @ chosen.percentiles]
+    return [f"above {percent(share)} of all tracks on your lists" for share in chosen.parts @ chosen.percentiles]

@@ -36,14 +36,14 @@ def ep_fuzzda(ballots: Ballots, k: int) -> Tensor:
 
 def ep_fuzzda_says(chosen: Chosen) -> list[str | None]:
     """Say who is paid most by it, and what they were owed of all that everybody then has."""
-    received = chosen.played.sum(axis=1, dtype=np.float64)
+    parts, received = chosen.parts, chosen.played.sum(axis=1, dtype=np.float64)
     sentences: list[str | None] = []
     for votes in chosen.votes.T:
         total = received.sum() + votes.sum()
-        paid = np.minimum(votes, np.maximum(total * chosen.weights - received, 0))
+        paid = np.minimum(votes, np.maximum(total * parts - received, 0))
         most = paid.argmax()
         sentences.append(
-            f"{name(most)} is owed {percent(chosen.weights[most])} and had {percent(received[most] / total)}"
+            f"{name(most)} is owed {percent(parts[most])} and had {percent(received[most] / total)}"
             if paid[most] > 0
             else None
         )

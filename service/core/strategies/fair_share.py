@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from service.core.ballots import NONE, Ballots
 from service.core.race import Floats, highest_gain, race
 from service.core.ranking import highest
+from service.core.sentences import Chosen, name, percent
 
 REFERENCE_LENGTH: Final = 30
 """K: shares are measured against lists of this length, whatever length is asked for."""
@@ -39,6 +40,9 @@ _VALUES_AT_ONCE: Final = 1 << 20
 
 _NOTHING: Final = 1e-18
 """The value of a best list, r ** p added up, for which a member has no opinion on what is left to play."""
+
+_NAMED: Final = 4
+"""The shares of so many members are all told, of more the smallest and the largest."""
 
 _ROUNDING: Final = 1e-5
 """Gains that differ by less are a tie in single precision."""
@@ -88,3 +92,21 @@ def _raised(votes: NDArray[np.float32], power: int) -> Floats:
     for _ in range(power - 1):
         raised = raised * doubles
     return raised
+
+
+def fair_share_says(chosen: Chosen) -> list[str | None]:
+    """Say whose part of what all have of their own best lists so far is how large."""
+    ideal = _raised(chosen.best[:, :REFERENCE_LENGTH], chosen.power).sum(axis=1, keepdims=True)
+    heard = _raised(np.concatenate([chosen.played, chosen.votes], axis=1), chosen.power)
+    had = np.divide(heard, ideal, out=np.zeros_like(heard), where=ideal > _NOTHING).cumsum(axis=1)
+    return [_says(column) for column in had[:, chosen.played.shape[1] :].T]
+
+
+def _says(had: Floats) -> str | None:
+    total = had.sum()
+    if total <= 0:
+        return None
+    parts = [f"{name(member)} {percent(share / total)}" for member, share in enumerate(had)]
+    if len(parts) > _NAMED:
+        return f"shares so far from {parts[had.argmin()]} to {parts[had.argmax()]}"
+    return f"shares so far: {', '.join(parts)}"
