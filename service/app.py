@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cached_property
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api import operations, problems, recommendations, similar_tracks
 from service.api.headers import EXPOSED
@@ -42,7 +44,6 @@ def create_app(settings: Settings) -> FastAPI:
     # Routes are tried in order, and FastAPI's own come first: begin with those that are asked for most.
     app.router.routes.sort(key=lambda route: route in framework_routes)
     problems.add_problems(app)
-    app.add_middleware(JsonRoutes, routes=app.router.routes)
     app.add_middleware(RequestMiddleware, metrics=runtime.metrics)
     if settings.cors_origins:
         app.add_middleware(
@@ -56,7 +57,16 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 class _Tutti(FastAPI):
-    """FastAPI whose OpenAPI says what only the running service knows."""
+    """FastAPI with a way of its own to JSON routes, whose OpenAPI says what only the running service knows."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        scope["app"] = self
+        await self._front(scope, receive, send)
+
+    @cached_property
+    def _front(self) -> ASGIApp:
+        return JsonRoutes(super().__call__, self.router.routes, self.user_middleware)
 
     def openapi(self) -> dict[str, Any]:  # FastAPI's own type
         """Return the schema with the shape of problems and the names of the models."""

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import orjson
 from fastapi import APIRouter, Request, Response
+from starlette.background import BackgroundTask
 
 from service.api.dependencies import gone, runtime_of
 from service.api.explanations import add_explanation
@@ -65,14 +66,18 @@ async def recommend_group(body: GroupRequest, request: Request) -> Response:
         _, ranking = ranked.translation.of_members(ranked.scored.answer)
         add_explanation(answer, explained.answer, ranking, party, ranked.plan.model)
         explain_seconds = explained.queue_seconds + explained.score_seconds
-    _expose(runtime, ranked.plan, unit, answer)
     headers = answer_headers(
         ranked.plan.model, ranked.scored.queue_seconds, ranked.scored.score_seconds, explain_seconds
     )
     if ranked.plan.assignment.variant is not None:
         assignment = answer["assignment"]
         headers["X-Experiment"] = f"{assignment['experiment']}; variant={assignment['variant']}"
-    return Response(orjson.dumps(answer, option=orjson.OPT_UTC_Z), headers=headers, media_type="application/json")
+    return Response(
+        orjson.dumps(answer, option=orjson.OPT_UTC_Z),
+        headers=headers,
+        media_type="application/json",
+        background=BackgroundTask(_expose, runtime, ranked.plan, unit, answer),
+    )
 
 
 class _Ranked(NamedTuple):
@@ -159,8 +164,8 @@ def _unit(runtime: Runtime, body: GroupRequest, party: Party, seed: int) -> str:
     return unit_of(body.group_id, runtime.known_users(named), named, liked, seed)
 
 
-def _expose(runtime: Runtime, plan: Plan, unit: str, answer: GroupAnswer) -> None:
-    """Keep a record of what was shown, and count it."""
+async def _expose(runtime: Runtime, plan: Plan, unit: str, answer: GroupAnswer) -> None:
+    """Keep a record of what was shown, and count it; the caller has the answer already."""
     assignment, model = answer["assignment"], answer["model"]
     experiment, variant = assignment.get("experiment"), assignment.get("variant")
     runtime.exposures.add(

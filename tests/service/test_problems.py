@@ -175,7 +175,11 @@ async def test_pages_of_configured_origins_may_call_and_read_our_headers(setting
     async with serving(settings.model_copy(update={"cors_origins": ("https://app.example",)})) as client:
         ours = await client.get("/health/live", headers={"Origin": "https://app.example"})
         theirs = await client.get("/health/live", headers={"Origin": "https://evil.example"})
+        group = await client.post(
+            "/recommendations/group", json={"user_ids": ["ann"]}, headers={"Origin": "https://app.example"}
+        )
 
+    assert group.headers["access-control-allow-origin"] == "https://app.example"
     assert ours.headers["access-control-allow-origin"] == "https://app.example"
     assert ours.headers["access-control-expose-headers"] == ", ".join(EXPOSED)
     assert "access-control-allow-origin" not in theirs.headers
