@@ -16,6 +16,7 @@ from service.core.catalogue import Catalogue
 from service.core.errors import ArtifactError
 from service.core.explanation import Explanation, explain_groups
 from service.core.group import GroupQuery, GroupRanking, Member, rank_groups
+from service.core.ids import IdIndex
 from service.core.recommender import Recommender, SimilarTracks
 from service.core.recommenders import recommender_of
 from service.settings import Settings
@@ -53,6 +54,15 @@ class ServedModel:
     """None where the model knows no similar tracks."""
     executor: ThreadPoolExecutor
     """The one thread that scores."""
+
+    def stand_in(self, track_id: str, tracks: IdIndex) -> int | None:
+        """Return the row, among some tracks, of the one most similar to a track; None where this model knows none."""
+        own = self.recommender.tracks
+        row = own.row(track_id)
+        if row is None or not isinstance(self.recommender, SimilarTracks):
+            return None
+        nearest = self.recommender.similar(row, NEIGHBOURS).rows.tolist()
+        return next((found for near in nearest if (found := tracks.row(own.ids[near])) is not None), None)
 
 
 def scoring_thread(name: str, torch_threads: int) -> ThreadPoolExecutor:

@@ -128,6 +128,11 @@ class Runtime:
             next((name for name in self._similar_models if name not in self.failures), self._similar_models[0])
         )
 
+    def stand_in(self, track_id: str, tracks: IdIndex) -> int | None:
+        """Return the row, among some tracks, of the one most like a track that is not among them; None for none."""
+        similar = next((self.models[name] for name in self._similar_models if name in self.models), None)
+        return None if similar is None else similar.stand_in(track_id, tracks)
+
     def known_users(self, user_ids: Iterable[str]) -> set[str]:
         """Return those known to any model that a group can be routed to, whether it can score or not."""
         return {user_id for users in self._users.values() for user_id in user_ids if user_id in users}

@@ -1,8 +1,6 @@
 """Explanations as answers give them: public ids for rows, places in the request for members."""
 
-from collections.abc import Sequence
-
-from service.api.groups import Party
+from service.api.groups import Translation
 from service.api.schemas import FairnessAnswer, GroupAnswer, MemberAnswer, OpinionAnswer, rounded
 from service.core.explanation import Explanation, Opinion
 from service.core.group import GroupRanking
@@ -10,10 +8,10 @@ from service.loading import ServedModel
 
 
 def add_explanation(
-    answer: GroupAnswer, explanation: Explanation, ranking: GroupRanking, party: Party, model: ServedModel
+    answer: GroupAnswer, explanation: Explanation, ranking: GroupRanking, translation: Translation, model: ServedModel
 ) -> None:
     """Add to an answer whom each track is for and why, and what each member and the group get of the list."""
-    ids, durations = model.recommender.tracks.ids, model.catalogue.durations_ms
+    party, ids, durations = translation.party, model.recommender.tracks.ids, model.catalogue.durations_ms
     filled_from = len(ranking.rows) - ranking.filled
     names = [_name(answer["members"][party.origin(voter)]) for voter in ranking.voters]
     alone = answer.get("group", {}).get("status") != "known"  # what a group's own vote did is not told
@@ -24,7 +22,7 @@ def add_explanation(
         track["picked_for"] = [party.origin(listener) for listener in picked_for]
         if sentence is not None and alone:
             track["why"] = sentence.format(*names)
-        track["explanation"] = [_opinion(opinion, party, ids) for opinion in opinions]
+        track["explanation"] = [_opinion(opinion, translation) for opinion in opinions]
     shares = explanation.shares
     for listener, satisfaction in explanation.satisfaction.items():
         member = answer["members"][party.origin(listener)]
@@ -49,16 +47,16 @@ def _name(member: MemberAnswer) -> str:
     return member.get("label") or member.get("user_id") or f"member {member['member']}"
 
 
-def _opinion(opinion: Opinion, party: Party, ids: Sequence[str]) -> OpinionAnswer:
+def _opinion(opinion: Opinion, translation: Translation) -> OpinionAnswer:
     answer: OpinionAnswer = {
-        "member": party.origin(opinion.member),
+        "member": translation.party.origin(opinion.member),
         "played": opinion.played,
         "reason": opinion.reason,
     }
     if opinion.score is not None:
         answer["score"] = rounded(opinion.score)
     if opinion.because_of is not None:
-        answer["because_of"] = ids[opinion.because_of]
+        answer["because_of"] = translation.liked_track(opinion.member, opinion.because_of)
     return answer
 
 

@@ -1,7 +1,8 @@
 """From the members of a request to a query of matrix rows, with a word on everything that is not known."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from service.api.schemas import GroupRequest, MemberAnswer, PlaylistWarning, Status
 from service.core.group import GroupQuery, GroupRanking, Member
@@ -63,13 +64,30 @@ def _merged(first: Listener, again: Listener) -> Listener:
     )
 
 
+StandIn = Callable[[str, IdIndex], int | None]
+"""Finds among tracks the row of the one that is most like a track which is not among them."""
+
+_STAND_INS_AT_MOST: Final = 200
+"""Unknown liked tracks of a request for which one that is known is looked up, some 50 microseconds each."""
+
+
 class Translation:
     """A request in the rows of one model, and what of it the model does not know."""
 
     def __init__(
-        self, body: GroupRequest, party: Party, model: Recommender, strategy: str, seed: int, group_weight: float
+        self,
+        body: GroupRequest,
+        party: Party,
+        model: Recommender,
+        strategy: str,
+        seed: int,
+        group_weight: float,
+        stand_in: StandIn,
     ) -> None:
-        self._party, self._model = party, model
+        self.party, self._model = party, model
+        self._stand_in, self._look_ups_left = stand_in, _STAND_INS_AT_MOST
+        self._stood_for: list[dict[int, str]] = [{} for _ in party.listeners]
+        """For each listener, the liked track that each stand-in stands for."""
         self.warnings: list[PlaylistWarning] = []
         self._excluded: set[int] = set()
         self._exclude(body.filters.exclude_track_ids, model.tracks, "/filters/exclude_track_ids")
@@ -98,9 +116,9 @@ class Translation:
 
     def members(self) -> list[MemberAnswer]:
         """Return what became of each member of the request."""
-        listeners, seated = self._party.listeners, self.query.members
+        listeners, seated = self.party.listeners, self.query.members
         members: list[MemberAnswer] = []
-        for place, listener in enumerate(self._party.places):
+        for place, listener in enumerate(self.party.places):
             member: MemberAnswer = {"member": place, "status": _status(seated[listener])}
             if (user_id := listeners[listener].user_id) is not None:
                 member["user_id"] = user_id
@@ -111,9 +129,9 @@ class Translation:
 
     def explain(self, ranking: GroupRanking) -> None:
         """Warn of what the caller may not expect of a playlist."""
-        for place, listener in enumerate(self._party.places):
-            if place != self._party.origin(listener):
-                first = self._party.origin(listener)
+        for place, listener in enumerate(self.party.places):
+            if place != self.party.origin(listener):
+                first = self.party.origin(listener)
                 self.warn(
                     "duplicate_member", f"member {place} is the same user as member {first} and has no second say"
                 )
@@ -128,21 +146,45 @@ class Translation:
             )
 
     def _member(self, place: int, model: Recommender) -> Member:
-        listener = self._party.listeners[place]
+        listener = self.party.listeners[place]
         row = None
         if listener.user_id is not None:
             row = None if is_group_key(listener.user_id) else model.users.row(listener.user_id)
             if row is None:
-                origin = self._party.origin(place)
+                origin = self.party.origin(place)
                 self.warn("unknown_member", f"member {origin} is not a user that the model knows")
         liked: tuple[int, ...] = ()
         if listener.liked_track_ids:
-            pointer = f"/members/{self._party.origin(place)}/liked_track_ids"
-            liked = tuple(self._rows(listener.liked_track_ids, model.tracks, pointer))
+            pointer = f"/members/{self.party.origin(place)}/liked_track_ids"
+            liked = self._liked(place, pointer)
         if listener.blocked_track_ids:
-            pointer = f"/members/{self._party.origin(place)}/blocked_track_ids"
+            pointer = f"/members/{self.party.origin(place)}/blocked_track_ids"
             self._exclude(listener.blocked_track_ids, model.tracks, pointer)
-        return Member(row, liked, listener.weight)
+        return Member(row, liked, listener.weight, frozenset(self._stood_for[place]))
+
+    def _liked(self, place: int, pointer: str) -> tuple[int, ...]:
+        """Return the rows of the tracks that a listener likes, and for those not known of what is most like them."""
+        tracks, track_ids = self._model.tracks, self.party.listeners[place].liked_track_ids
+        named = dict.fromkeys(row for track_id in track_ids if (row := tracks.row(track_id)) is not None)
+        unknown = [track_id for track_id in track_ids if track_id not in tracks]
+        looked_up = unknown[: self._look_ups_left]
+        self._look_ups_left -= len(looked_up)
+        found = {track_id: row for track_id in looked_up if (row := self._stand_in(track_id, tracks)) is not None}
+        stood_for = self._stood_for[place]
+        for track_id, row in found.items():
+            if row not in named:
+                stood_for.setdefault(row, track_id)
+        lost = sum(track_id not in found for track_id in unknown)
+        if found:
+            of = f"{len(unknown) - lost} of {len(track_ids)}"
+            detail = f"{pointer}: {of} are not tracks that the model knows; the most similar that it knows stand in"
+            self.warn("stand_in_track", detail)
+        self._warn_of_unknown(lost, len(track_ids), pointer)
+        return (*named, *stood_for)
+
+    def liked_track(self, listener: int, row: int) -> str:
+        """Return the id of a track of a listener's history, or of the liked track that it stands for."""
+        return self._stood_for[listener].get(row, self._model.tracks.ids[row])
 
     def _exclude(self, track_ids: Sequence[str], tracks: IdIndex, pointer: str) -> None:
         self._excluded.update(self._rows(track_ids, tracks, pointer))
@@ -150,9 +192,12 @@ class Translation:
     def _rows(self, track_ids: Sequence[str], tracks: IdIndex, pointer: str) -> list[int]:
         """Return the rows of the tracks that are known, with a warning for the others."""
         rows = [row for track_id in track_ids if (row := tracks.row(track_id)) is not None]
-        if unknown := len(track_ids) - len(rows):
-            self.warn("unknown_track", f"{pointer}: {unknown} of {len(track_ids)} are not tracks that the model knows")
+        self._warn_of_unknown(len(track_ids) - len(rows), len(track_ids), pointer)
         return rows
+
+    def _warn_of_unknown(self, unknown: int, of: int, pointer: str) -> None:
+        if unknown:
+            self.warn("unknown_track", f"{pointer}: {unknown} of {of} are not tracks that the model knows")
 
 
 def _status(member: Member) -> Status:

@@ -64,7 +64,7 @@ async def recommend_group(body: GroupRequest, request: Request) -> Response:
     explained, explain_seconds = ranked.explained, None
     if explained is not None:
         _, ranking = ranked.translation.of_members(ranked.scored.answer)
-        add_explanation(answer, explained.answer, ranking, party, ranked.plan.model)
+        add_explanation(answer, explained.answer, ranking, ranked.translation, ranked.plan.model)
         explain_seconds = explained.queue_seconds + explained.score_seconds
     headers = answer_headers(
         ranked.plan.model, ranked.scored.queue_seconds, ranked.scored.score_seconds, explain_seconds
@@ -92,7 +92,7 @@ class _Ranked(NamedTuple):
 async def _rank(runtime: Runtime, request: Request, body: GroupRequest, party: Party, plan: Plan, seed: int) -> _Ranked:
     """Have a group ranked, by the fallback if the planned model fails and the request did not insist on it."""
     weight = runtime.settings.group_weight
-    translation = Translation(body, party, plan.model.recommender, plan.strategy, seed, weight)
+    translation = Translation(body, party, plan.model.recommender, plan.strategy, seed, weight, runtime.stand_in)
     has_gone = gone(request.receive)
     try:
         scored = await plan.model.groups.submit(translation.query, has_gone)

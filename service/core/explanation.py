@@ -266,7 +266,7 @@ def _facts(
 ) -> list[Reason | None]:
     """Return the reasons that need no model; None where only the model can tell."""
     filled_from = len(ranking.rows) - ranking.filled
-    liked = set(member.liked)
+    liked = set(member.named)
     facts: list[Reason | None] = []
     for place, (row, score) in enumerate(zip(ranking.rows, scores, strict=True)):
         if row in liked:

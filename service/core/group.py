@@ -37,6 +37,13 @@ class Member:
     liked: tuple[int, ...] = ()
     """Track rows beside the training data; a known user's are added to what they played."""
     weight: float = 1.0
+    stand_ins: frozenset[int] = frozenset()
+    """Those of `liked` that only stand for liked tracks which the model does not know: nothing says they were heard."""
+
+    @property
+    def named(self) -> tuple[int, ...]:
+        """Return the track rows that they really like."""
+        return tuple(row for row in self.liked if row not in self.stand_ins) if self.stand_ins else self.liked
 
     @property
     def has_taste(self) -> bool:
@@ -249,7 +256,7 @@ def excluded_rows(model: Recommender, query: GroupQuery) -> NDArray[np.int64]:
 
 def known_to(model: Recommender, member: Member) -> NDArray[np.int64]:
     """Return the tracks that a member has in the training data, skips included, or named as liked."""
-    liked = np.asarray(member.liked, dtype=np.int64)
+    liked = np.asarray(member.named, dtype=np.int64)
     if member.user_row is None:
         return liked
     return np.concatenate([liked, model.history.tracks_of(member.user_row).astype(np.int64)])

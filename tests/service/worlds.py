@@ -1,7 +1,7 @@
 """A world to solve by eye: three tastes, four tracks each, one listener each, who have heard two of them."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,15 +36,20 @@ def strength_of(track_id: str) -> float:
     return 1.1 - number / 10
 
 
-FACTORS = np.array(
-    [[strength_of(track) * (genre_of(track) == genre) for genre in ARTISTS] for track in TRACKS], dtype=np.float32
-)
-CATALOGUE = [
-    TrackInfo(title=track.title(), artist=ARTISTS[genre_of(track)], duration_ms=180_000)
-    if genre_of(track) != "pop"
-    else TrackInfo()
-    for track in TRACKS
-]
+def factors_of(tracks: Sequence[str]) -> np.ndarray:
+    return np.array(
+        [[strength_of(track) * (genre_of(track) == genre) for genre in ARTISTS] for track in tracks], dtype=np.float32
+    )
+
+
+def info_of(track: str) -> TrackInfo:
+    if genre_of(track) == "pop":
+        return TrackInfo()
+    return TrackInfo(title=track.title(), artist=ARTISTS[genre_of(track)], duration_ms=180_000)
+
+
+FACTORS = factors_of(TRACKS)
+CATALOGUE = [info_of(track) for track in TRACKS]
 HEARD = {"ann": ["rock-1", "rock-2"], "bob": ["jazz-1", "jazz-2"], "cid": ["pop-1", "pop-2"]}
 
 HISTORY = {
@@ -62,29 +67,30 @@ def calibration_of(scores: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def publish(root: Path, name: str, kind: str, version: str = "v1") -> None:
-    """Publish the world as factors, or as counts of what was heard."""
-    taste = np.eye(3, dtype=np.float32)
-    counts = np.zeros((len(USERS), len(TRACKS)), dtype=np.float32)
+def publish(root: Path, name: str, kind: str, version: str = "v1", cold: Sequence[str] = ()) -> None:
+    """Publish the world as factors, or as counts of what was heard; cold tracks are some that nobody has heard."""
+    taste, known = np.eye(3, dtype=np.float32), [*TRACKS, *cold]
+    factors = factors_of(known)
+    counts = np.zeros((len(USERS), len(known)), dtype=np.float32)
     for user, tracks in enumerate(HEARD.values()):
         counts[user, [TRACKS.index(track) for track in tracks]] = [2, 1]
-    scores = taste @ FACTORS.T if kind == "factors" else counts
+    scores = taste @ factors.T if kind == "factors" else counts
     arrays = HISTORY | calibration_of(scores)
     if kind == "factors":
-        arrays |= {"user_factors": taste, "item_factors": FACTORS}
+        arrays |= {"user_factors": taste, "item_factors": factors}
     manifest = Manifest(
         name=name,
         version=version,
         algorithm=name,
         kind=kind,
         created_at=datetime(2025, 1, 2, tzinfo=UTC),
-        data=DataFingerprint(sha256="0" * 64, users=len(USERS), tracks=len(TRACKS), pairs=6),
+        data=DataFingerprint(sha256="0" * 64, users=len(USERS), tracks=len(known), pairs=6),
         scoring={"fold_in": {"unobserved_weight": 0.1, "liked_confidence": 1.0, "regularization": 0.1}}
         if kind == "factors"
         else {},
         sha256={},
     )
-    ArtifactStore(root).publish(manifest, arrays, USERS, TRACKS, CATALOGUE)
+    ArtifactStore(root).publish(manifest, arrays, USERS, known, [info_of(track) for track in known])
 
 
 EXPERIMENTS = """
