@@ -53,7 +53,7 @@ class WMF(Algorithm):
             "artist_weight": 0.0,
             "tail_boost": 1.0,
         },
-        "large": {"dim": 1024},
+        "large": {"dim": 1024, "popularity_exponent": 0.5, "regularization": 0.0009, "tail_boost": 8.0},
     }
     search: ClassVar[Mapping[str, Range]] = {
         "unobserved_weight": Range(0.01, 0.5, logarithmic=True),
