@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -20,7 +21,7 @@ from service.experiments.assignment import variant_of
 from service.experiments.config import Experiment, Variant, load_experiments
 from service.experiments.exposure import AssignedBy, ExposureLog, check_target
 from service.loading import ServedModel, load, scoring_thread
-from service.settings import Settings
+from service.settings import Settings, mistyped
 from service.telemetry import Metrics
 
 _log = logging.getLogger(__name__)
@@ -92,6 +93,8 @@ class Runtime:
         self.metrics.compiled.set(compiled.BUILT)
         if not compiled.BUILT:
             _log.warning("service.core._compiled was not built: ranking a group takes several times the processor time")
+        for name in mistyped(os.environ):
+            _log.warning("%s is not a setting; docs/operations.md lists them", name)
         self._loading = asyncio.create_task(self._load_all())
 
     async def loaded(self) -> None:

@@ -1,10 +1,13 @@
 """Everything an operator can set, from the environment (`SERVICE_…`) or the command line."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX: Final = "SERVICE_"
 
 
 def _comma_separated(value: object) -> object:
@@ -20,7 +23,7 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
 class Settings(BaseSettings):
     """The settings of one service; each is also an environment variable, `SERVICE_` and its name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="SERVICE_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
     models: Path = Path("model_files")
     """Folder of the trained models; all that are current in it are loaded."""
@@ -61,3 +64,9 @@ class Settings(BaseSettings):
     """Time between failing readiness and closing the door on SIGTERM, for load balancers to notice."""
     grace_seconds: int = Field(default=8, ge=1)
     """Time that requests in flight have to finish after that."""
+
+
+def mistyped(variables: Iterable[str]) -> list[str]:
+    """Return those of some environment variables that are called like a setting and are none."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    return sorted(name for name in variables if name.upper().startswith(PREFIX) and name.upper() not in known)

@@ -9,6 +9,7 @@ from service.app import create_app
 from service.core.errors import ConfigurationError
 from service.experiments.config import load_experiments
 from service.settings import Settings
+from tests.service.worlds import serving
 
 TWO_VARIANTS = """
 [[experiments]]
@@ -27,6 +28,19 @@ def experiments(
     file = folder / "experiments.toml"
     file.write_text(TWO_VARIANTS.format(model=model, strategy=strategy, share=share) + more)
     return file
+
+
+async def test_a_variable_that_is_almost_a_setting_is_logged(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SERVICE_DEFAULT_MODLE", "ease")
+    monkeypatch.setenv("SERVICE_DEFAULT_MODEL", "wmf")
+
+    async with serving(settings):
+        pass
+
+    assert "SERVICE_DEFAULT_MODLE is not a setting" in caplog.text
+    assert "SERVICE_DEFAULT_MODEL is" not in caplog.text
 
 
 def test_the_environment_sets_names_without_json(monkeypatch: pytest.MonkeyPatch) -> None:

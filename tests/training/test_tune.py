@@ -162,34 +162,14 @@ def test_without_validation_pairs_nothing_is_searched() -> None:
     data = prepared(checkerboard()[0])
 
     with pytest.raises(DataError, match="no validation pairs"):
-        tune(
-            "ease",
-            ALGORITHMS["ease"],
-            data,
-            trials=1,
-            metric="ndcg@10",
-            storage=None,
-            seed=0,
-            device="cpu",
-            progress=silent,
-        )
+        search(1, data=data)
 
 
 def test_validation_pairs_that_training_has_judge_nothing() -> None:
     train, _ = checkerboard()
 
     with pytest.raises(DataError, match="no validation pairs of known users and tracks, new to them"):
-        tune(
-            "ease",
-            ALGORITHMS["ease"],
-            prepared(train, train[:3]),
-            trials=1,
-            metric="ndcg@10",
-            storage=None,
-            seed=0,
-            device="cpu",
-            progress=silent,
-        )
+        search(1, data=prepared(train, train[:3]))
 
 
 @pytest.mark.parametrize("text", ['{"op_code": \n{}\n', '{"colour": "red"}\n', "[1, 2]\n", "\xff\n"])
