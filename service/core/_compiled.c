@@ -19,6 +19,8 @@
 #define WIDEST
 #endif
 #define BLOCK 32 /* tracks a block of item factors; compiled.py lays them out */
+#define LINE 16 /* single-precision numbers in a line of a cache */
+#define EARLY 16 /* rows that are asked for before they are needed */
 #define AT_ONCE 6 /* vectors multiplied together: their sums fill the registers of AVX2 */
 
 #if defined(__x86_64__)
@@ -108,9 +110,11 @@ static PyObject *sums_of_powers(PyObject *module, PyObject *arguments) {
     return done(b, LENGTH(b));
 }
 
-/* Lays some rows of item factors out as blocks. */
+/* Lays some rows of item factors out as blocks; they lie anywhere in memory, so those to come are asked for early. */
 static void gather(const float *items, Py_ssize_t dim, const int64_t *rows, Py_ssize_t count, float *blocks) {
     for (Py_ssize_t i = 0; i < count; i++) {
+        if (i + EARLY < count)
+            for (Py_ssize_t d = 0; d < dim; d += LINE) __builtin_prefetch(items + rows[i + EARLY] * dim + d);
         const float *item = items + rows[i] * dim;
         float *block = blocks + i / BLOCK * BLOCK * dim + i % BLOCK;
         for (Py_ssize_t d = 0; d < dim; d++) block[d * BLOCK] = item[d];
