@@ -5,12 +5,11 @@ that fails leaves what was there before untouched.
 """
 
 import hashlib
-import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Final, Literal
@@ -21,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from service.core.errors import ConfigurationError, DataError
 from training.prepare.catalogue import ARTISTS, TRACKS, USERS, read_tracks, read_users
 from training.prepare.cleaning import Counts, clean, count
+from training.prepare.database import Database, open_database
 from training.prepare.folder import PREPARED, publish, working_folder
 from training.prepare.groups import write_groups
 from training.prepare.report import PairCounts, Report, count_pairs, density
@@ -116,8 +116,8 @@ def of_group_events(settings: PrepareSettings) -> PrepareSettings:
 def _prepare(settings: PrepareSettings, who: Listener, prepared: Path, work: Path) -> Report:
     work.mkdir()
     try:
-        with _database(settings, work) as connection:
-            return _prepare_events(connection, settings, who, prepared, work)
+        with open_database(settings.memory_limit, settings.threads, work) as database:
+            return database.run(partial(_prepare_events, database, settings, who, prepared, work))
     finally:
         shutil.rmtree(work)
 
@@ -138,37 +138,9 @@ def _check(settings: PrepareSettings, out: Path) -> None:
         raise DataError(f"{out} holds {foreign[0]!r}, which is no prepared data; it will not be replaced")
 
 
-@contextmanager
-def _database(settings: PrepareSettings, work: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a database in memory that moves to disk, below `work`, what goes beyond the limit."""
-    try:
-        connection = duckdb.connect(
-            config={
-                "memory_limit": settings.memory_limit,
-                "threads": settings.threads or os.cpu_count() or 1,
-                "temp_directory": str(work / "spilled"),
-                "preserve_insertion_order": False,
-                "autoinstall_known_extensions": False,
-            }
-        )
-    except (duckdb.ParserException, duckdb.InvalidInputException) as error:
-        raise ConfigurationError(
-            f"memory limit {settings.memory_limit!r}, threads {settings.threads}: {error}"
-        ) from error
-    try:
-        connection.execute("SET TimeZone = 'UTC'")
-        yield connection
-    except duckdb.OutOfMemoryException as error:
-        raise DataError(
-            f"{settings.memory_limit} of memory are too few; raise --memory-limit or lower --threads"
-        ) from error
-    finally:
-        connection.close()
+def _prepare_events(database: Database, settings: PrepareSettings, who: Listener, out: Path, work: Path) -> Report:
+    connection = database.connection
 
-
-def _prepare_events(
-    connection: duckdb.DuckDBPyConnection, settings: PrepareSettings, who: Listener, out: Path, work: Path
-) -> Report:
     def find(paths: Sequence[Path], vocabulary: Vocabulary) -> list[Source]:
         told = settings.columns if vocabulary is EVENTS else {}
         return find_sources(connection, paths, vocabulary, told, work)
@@ -189,7 +161,7 @@ def _prepare_events(
         (out / f"{PREFIX[who]}rejected.jsonl").open("w", encoding="utf-8") as rejected,
         ThreadPoolExecutor(max_workers=1) as meanwhile,  # to find lines again takes one core and no database
     ):
-        naming = meanwhile.submit(name_suspects, connection.cursor(), suspects, rejected)
+        naming = meanwhile.submit(name_suspects, database.cursor(), suspects, rejected)
         clean(connection, counts, columns, keep_duplicates=settings.keep_duplicates)
         count_suspects(counts, suspects, naming.result())
         named = chain(*logs, *(() if who == "group" else (tracks, artists, users)))  # the catalogue only once
@@ -202,7 +174,7 @@ def _prepare_events(
     )
     make_pairs(connection, split, settings.holdout, settings.seed)
     connection.execute("DROP TABLE kept")
-    found = _write(connection, settings, who, out)
+    found = _write(database, settings, who, out)
     return _report(connection, settings, split, counts, found, events_by_type, catalogue_rejected, out)
 
 
@@ -215,27 +187,22 @@ def _split(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings) -> 
     return settings.split or ("user-time" if has_time else "random")
 
 
-def _write(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings, who: Listener, out: Path) -> PairCounts:
+def _write(database: Database, settings: PrepareSettings, who: Listener, out: Path) -> PairCounts:
     """Write the Parquet files, and count the pairs meanwhile: no single query keeps all cores at work to its end."""
     files = {f"{PREFIX[who]}{name}": _of_split(split, who) for split, name in enumerate(NAMES)}
     if who == "user":
         files["tracks"] = _catalogue(settings, out)
         if settings.users:
             files["users"] = "FROM people ORDER BY user_id"
-    cursors = [connection.cursor() for _ in range(1 + len(files))]
     with ThreadPoolExecutor(2) as pool:
-        counting = pool.submit(count_pairs, cursors[0])
-        writing = [
-            pool.submit(_copy, cursor, rows, out / f"{name}.parquet")
-            for cursor, (name, rows) in zip(cursors[1:], files.items(), strict=True)
-        ]
+        counting = pool.submit(count_pairs, database.cursor())
+        writing = [pool.submit(_copy, database.cursor(), rows, out / f"{name}.parquet") for name, rows in files.items()]
         try:
             for file in writing:
                 file.result()
             return counting.result()
-        except BaseException:  # Ctrl-C too does not wait for what is no use any more
-            for cursor in cursors:
-                cursor.interrupt()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 

@@ -8,7 +8,7 @@ from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from io import BufferedIOBase
+from io import BufferedIOBase, BufferedReader, FileIO
 from pathlib import Path
 
 from service.core.errors import DataError
@@ -52,7 +52,7 @@ class LogFile:
 
 def open_log(path: Path) -> BufferedIOBase:
     """Open a file for reading bytes, unpacked when its name ends in .gz."""
-    return gzip.GzipFile(path) if is_packed(path) else path.open("rb", buffering=HEAD)
+    return gzip.GzipFile(path) if is_packed(path) else BufferedReader(FileIO(path), HEAD)
 
 
 def is_packed(path: Path) -> bool:
