@@ -128,16 +128,14 @@ class Blend(Algorithm):
         spreads = spreads_of(models, len(data.interactions.users), progress)
         weights = self.chosen(models, data, progress)
         guest_weights = self.chosen_for_guests(models, weights, data, seed, progress)
-        about = [
-            part.about.model_copy(update={"weight": weight, "guest_weight": guest_weight})
-            for part, weight, guest_weight in zip(parts, weights.tolist(), guest_weights.tolist(), strict=True)
-        ]
+        shares = list(zip(parts, weights.tolist(), guest_weights.tolist(), strict=True))
+        about = [part.about.model_copy(update={"weight": own, "guest_weight": guest}) for part, own, guest in shares]
         return Fitted(
             arrays={**arrays, "part_spreads": spreads},
             scoring={"parts": [part.model_dump(mode="json") for part in about]},
             metrics={
-                **{f"weight_{part.name}": part.weight for part in about},
-                **{f"guest_weight_{part.name}": part.guest_weight for part in about if part.guest_weight is not None},
+                **{f"weight_{part.about.name}": own for part, own, _ in shares},
+                **{f"guest_weight_{part.about.name}": guest for part, _, guest in shares},
             },
         )
 
