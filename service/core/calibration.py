@@ -93,7 +93,9 @@ class Calibration:
 
     def of(self, rows: NDArray[np.int64]) -> "Calibration":
         """Return the calibration of some rows, in their order."""
-        return Calibration(self.ranks, self.scores[rows])
+        some = Calibration(self.ranks, self.scores[rows])
+        vars(some).update(low=self.low[rows], scale=self.scale[rows])  # which are cached: looked up, not computed again
+        return some
 
     @property
     def high(self) -> NDArray[np.float32]:

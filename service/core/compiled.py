@@ -32,9 +32,10 @@ class ItemFactors:
         """`items` is (tracks, dim)."""
         self._items = np.ascontiguousarray(items)
         self.tracks, self.dim = items.shape
-        padded = np.zeros((-(-self.tracks // _BLOCK) * _BLOCK, self.dim), dtype=np.float32)
-        padded[: self.tracks] = items
-        self._blocks = np.ascontiguousarray(padded.reshape(-1, _BLOCK, self.dim).transpose(0, 2, 1))
+        whole, rest = divmod(self.tracks, _BLOCK)
+        self._blocks = np.zeros((-(-self.tracks // _BLOCK), self.dim, _BLOCK), dtype=np.float32)
+        self._blocks[:whole] = items[: whole * _BLOCK].reshape(whole, _BLOCK, self.dim).transpose(0, 2, 1)
+        self._blocks[whole:, :, :rest] = items[whole * _BLOCK :].T
 
     def scores(self, vectors: Singles) -> Singles:
         """Return the dot products (n, tracks) of vectors (n, dim) with every track."""
