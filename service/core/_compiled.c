@@ -21,6 +21,7 @@
 #define BLOCK 32 /* tracks a block of item factors; compiled.py lays them out */
 #define LINE 16 /* single-precision numbers in a line of a cache */
 #define EARLY 16 /* rows that are asked for before they are needed */
+#define LINES 24 /* rows of scores that are written to in turns: more would not find room in the caches */
 #define AT_ONCE 6 /* vectors multiplied together: their sums fill the registers of AVX2 */
 
 #if defined(__x86_64__)

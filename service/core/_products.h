@@ -41,15 +41,16 @@ TARGET INLINE void NAME(strip)(int count, const float *vectors, const float *str
 TARGET static void NAME(scores)(const float *blocks, Py_ssize_t tracks, Py_ssize_t dim, const float *vectors,
                                 Py_ssize_t rows, float *out) {
     LANES scores[AT_ONCE][2];
-    for (Py_ssize_t track = 0; track < tracks; track += STRIP) {
-        const float *strip = blocks + track / BLOCK * BLOCK * dim + track % BLOCK;
-        size_t bytes = sizeof(float) * (size_t)LEAST(STRIP, tracks - track);
-        for (Py_ssize_t row = 0; row < rows; row += AT_ONCE) {
-            int count = (int)LEAST(AT_ONCE, rows - row);
-            NAME(strip)(count, vectors + row * dim, strip, dim, scores);
-            for (int u = 0; u < count; u++) memcpy(out + (row + u) * tracks + track, scores[u], bytes);
+    for (Py_ssize_t first = 0; first < rows; first += LINES, vectors += LINES * dim, out += LINES * tracks)
+        for (Py_ssize_t track = 0; track < tracks; track += STRIP) {
+            const float *strip = blocks + track / BLOCK * BLOCK * dim + track % BLOCK;
+            size_t bytes = sizeof(float) * (size_t)LEAST(STRIP, tracks - track);
+            for (Py_ssize_t row = 0; row < LEAST(LINES, rows - first); row += AT_ONCE) {
+                int count = (int)LEAST(AT_ONCE, rows - first - row);
+                NAME(strip)(count, vectors + row * dim, strip, dim, scores);
+                for (int u = 0; u < count; u++) memcpy(out + (row + u) * tracks + track, scores[u], bytes);
+            }
         }
-    }
 }
 
 TARGET static void NAME(sums_of_powers)(const float *blocks, Py_ssize_t tracks, Py_ssize_t dim, const float *vectors,
