@@ -38,6 +38,19 @@ async def test_it_is_live_before_it_is_ready(settings: Settings) -> None:
     assert (later.status_code, later.json()) == (200, {"status": "ready"})
 
 
+async def test_it_answers_below_a_path_of_another_application(settings: Settings) -> None:
+    app, outer = create_app(settings), FastAPI()
+    outer.mount("/tutti", app)
+    async with app.router.lifespan_context(app):
+        await app.state.runtime.loaded()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(outer), base_url="http://test/tutti") as client:
+            playlist = await client.post("/recommendations/group", json={"user_ids": ["ann"]})
+            mistake = await client.post("/recommendations/group", json={"user_ids": []})
+
+    assert playlist.json()["tracks"][0]["track_id"] == "rock-1"
+    assert (mistake.status_code, mistake.json()["code"]) == (422, "validation_failed")
+
+
 async def test_models_say_what_they_are_and_what_for(client: httpx.AsyncClient) -> None:
     basic, softmax, wmf = (await client.get("/models")).json()["models"]
 
