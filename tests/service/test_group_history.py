@@ -71,6 +71,7 @@ async def test_members_and_reasons_speak_of_the_members_as_before(band: httpx.As
     assert [member["user_id"] for member in answer["members"]] == ["ann", "bob"]
     assert sum(member["share"] for member in answer["members"]) == pytest.approx(1, abs=1e-5)
     assert {line["member"] for track in answer["tracks"] for line in track["explanation"]} == {0, 1}
+    assert not any("why" in track for track in answer["tracks"])  # the strategy heard one voter more
     assert answer["group"]["status"] == "known"
     assert answer["group"]["taste_match"] == 0.0
 
