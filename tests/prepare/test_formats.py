@@ -263,3 +263,40 @@ def test_a_path_that_is_not_there_or_of_no_known_format_is_named(tmp_path: Path)
     for name, complaint in {"none.csv": "no such file", "log.xlsx": "no known format", "folder": "no log file"}.items():
         with pytest.raises(DataError, match=complaint):
             run(tmp_path / "out", tmp_path / name)
+
+
+def test_a_file_in_utf_16_is_named_with_the_way_out(tmp_path: Path) -> None:
+    for codec in ("utf-16", "utf-16-le", "utf-16-be"):
+        log = tmp_path / "log.csv"
+        log.write_text("user_id,track_id\nu,a\n", encoding=codec)
+
+        with pytest.raises(DataError, match=r"log\.csv is not in UTF-8 .* iconv"):
+            run(tmp_path / "out", log)
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_array_of_json_is_told_from_lines_of_json(tmp_path: Path, indent: int | None) -> None:
+    log = tmp_path / "log.json"
+    log.write_text(json.dumps([event("u", "a"), event("u", "b")], indent=indent))
+
+    with pytest.raises(DataError, match=r"log\.json: .* one object a line \(jq -c '\.\[\]'"):
+        run(tmp_path / "out", log)
+
+
+@pytest.mark.parametrize("nested", [pa.array([["u"]]), pa.array([{"id": "u"}])], ids=["list", "struct"])
+def test_an_id_that_is_several_values_is_refused(tmp_path: Path, nested: pa.Array) -> None:
+    log = write_parquet(tmp_path / "log.parquet", {"user_id": nested, "track_id": pa.array(["a"])})
+
+    with pytest.raises(DataError, match=r"log\.parquet: the user, column 'user_id', is no text or number"):
+        run(tmp_path / "out", log)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+def test_a_line_too_long_to_read_is_said_and_not_passed_over(tmp_path: Path, suffix: str) -> None:
+    line = {"csv": "{},track_id\n", "tsv": "{}\ttrack_id\n", "jsonl": '{{"user_id": "{}", "track_id": "a"}}\n'}[suffix]
+    (tmp_path / f"log.{suffix}").write_text(line.format("user_id") + line.format("v" * 40_000_000) + line.format("w"))
+
+    with pytest.raises(
+        DataError, match=rf"log\.{suffix} (has a line of more than 4,000,000|cannot be read: .*exceeded)"
+    ):
+        run(tmp_path / "out", tmp_path / f"log.{suffix}")

@@ -2,6 +2,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -69,6 +70,23 @@ def test_without_a_catalogue_the_tracks_are_those_of_the_events_that_were_kept(t
     assert not (tmp_path / "out" / "users.parquet").exists()
 
 
+def test_a_duration_that_is_not_positive_is_none_and_the_report_counts_it(tmp_path: Path) -> None:
+    log = write_json(tmp_path / "log.jsonl", [event(1, "a")])
+    durations = {"a": -1, "b": 0, "c": 1, "d": None}
+    tracks = write_json(tmp_path / "tracks.jsonl", [{"id": id_, "duration_ms": ms} for id_, ms in durations.items()])
+
+    report = run(tmp_path / "out", log, tracks=[tracks])
+
+    assert [(row[0], row[5]) for row in rows(tmp_path / "out" / "tracks.parquet")] == [
+        ("a", None),
+        ("b", None),
+        ("c", 1),
+        ("d", None),
+    ]
+    assert report.durations_dropped == 2
+    assert "tracks whose duration was not positive" in report.to_text()
+
+
 def test_a_csv_catalogue_with_albums_is_understood(tmp_path: Path) -> None:
     log = write_lines(tmp_path / "log.csv", ["playlist_id,track_id", "0,1"])
     tracks = write_lines(tmp_path / "tracks.csv", ["track_id,album_id,artist_id,duration_ms", "1,6306,449,167000"])
@@ -134,6 +152,16 @@ def test_what_another_prepare_is_working_on_stays(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl", "out"]
 
 
+def test_of_several_at_once_into_one_folder_the_last_stays_whole(tmp_path: Path) -> None:
+    logs = [write_json(tmp_path / f"{user}.jsonl", [event(user, "a")]) for user in "uvw"]
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda log: run(tmp_path / "out", log), logs))
+
+    assert scores(tmp_path / "out") in ({("u", "a"): 1.0}, {("v", "a"): 1.0}, {("w", "a"): 1.0})
+    assert {path.name for path in tmp_path.iterdir()} == {"u.jsonl", "v.jsonl", "w.jsonl", "out"}
+
+
 def test_preparing_again_replaces_the_whole_folder(tmp_path: Path) -> None:
     log = write_json(tmp_path / "log.jsonl", [event("u", "a")])
     users = write_json(tmp_path / "users.jsonl", [{"user_id": "u", "name": "Ann"}])
@@ -184,3 +212,21 @@ def test_work_that_does_not_fit_in_memory_moves_to_disk_or_says_what_to_do(tmp_p
     assert report.pairs == 200_000
     with pytest.raises(DataError, match="raise --memory-limit"):
         run(tmp_path / "other", log, memory_limit="5MB")
+
+
+def test_a_disk_that_takes_no_more_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    write_json(tmp_path / "log.jsonl", [event("u", f"track {number}") for number in range(1000)])
+    code = """
+import resource, sys
+from training.__main__ import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # what a full disk is to one file
+sys.exit(main(["prepare", "--events", "log.jsonl", "--out", "out"]))
+"""
+
+    process = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+
+    assert process.returncode == 1
+    assert process.stderr.startswith("prepare: ")
+    assert "cannot be written" in process.stderr
+    assert process.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]

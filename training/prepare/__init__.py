@@ -152,8 +152,7 @@ def _prepare_events(database: Database, settings: PrepareSettings, who: Listener
     make_tables(connection)
     counts, suspects = stage(connection, logs, columns)
     n_of_events = count(connection, "FROM refused") + count(connection, "FROM unreadable")
-    if settings.tracks:
-        read_tracks(connection, tracks, artists)
+    durations_dropped = read_tracks(connection, tracks, artists) if settings.tracks else 0
     if settings.users:
         read_users(connection, users)
     catalogue_rejected = count(connection, "FROM refused") + count(connection, "FROM unreadable") - n_of_events
@@ -175,7 +174,8 @@ def _prepare_events(database: Database, settings: PrepareSettings, who: Listener
     make_pairs(connection, split, settings.holdout, settings.seed)
     connection.execute("DROP TABLE kept")
     found = _write(database, settings, who, out)
-    return _report(connection, settings, split, counts, found, events_by_type, catalogue_rejected, out)
+    report = _report(connection, settings, split, counts, found, events_by_type, out)
+    return replace(report, catalogue_rejected=catalogue_rejected, durations_dropped=durations_dropped)
 
 
 def _split(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings) -> Split:
@@ -245,7 +245,6 @@ def _report(
     counts: Counts,
     found: PairCounts,
     events_by_type: Mapping[str, int],
-    catalogue_rejected: int,
     out: Path,
 ) -> Report:
     catalogue = out / "tracks.parquet"
@@ -260,7 +259,6 @@ def _report(
         unreadable=dict(sorted(counts.unreadable.items())),
         unknown_event_types=counts.unknown_event_types,
         users_filled_in=counts.users_filled_in,
-        catalogue_rejected=catalogue_rejected,
         users=found.users,
         tracks=found.tracks,
         pairs=found.pairs,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import duckdb
 
+from training.prepare.cleaning import count
 from training.prepare.staging import BREAKS_LINES, CONTROL
 from training.sources import Source
 from training.sources.columns import Vocabulary
@@ -38,16 +39,21 @@ TYPED = {
 """The columns that are not text."""
 
 
-def read_tracks(connection: duckdb.DuckDBPyConnection, tracks: Sequence[Source], artists: Sequence[Source]) -> None:
-    """Make the table `tracks` anew: code (in order of track_id), and the columns of tracks.parquet."""
+def read_tracks(connection: duckdb.DuckDBPyConnection, tracks: Sequence[Source], artists: Sequence[Source]) -> int:
+    """Make the table `tracks` anew: code (in order of track_id), and the columns of tracks.parquet.
+
+    Returns how many tracks had a duration that is not positive, as some catalogues write what they do not know.
+    """
     _read(connection, "artists", artists, ARTISTS)
     _read(connection, "titles", tracks, TRACKS)
     connection.execute(
         """CREATE OR REPLACE TABLE tracks AS
             SELECT (row_number() OVER (ORDER BY track_id) - 1)::INTEGER AS code,
-                titles.* REPLACE (coalesce(artist, artists.name) AS artist)
+                titles.* REPLACE (coalesce(artist, artists.name) AS artist,
+                    CASE WHEN duration_ms > 0 THEN duration_ms END AS duration_ms)
             FROM titles LEFT JOIN artists USING (artist_id)"""
     )
+    return count(connection, "FROM titles WHERE duration_ms <= 0")
 
 
 def read_users(connection: duckdb.DuckDBPyConnection, users: Sequence[Source]) -> None:

@@ -67,6 +67,12 @@ def open_database(memory_limit: str, threads: int | None, work: Path) -> Iterato
         connection.execute("SET TimeZone = 'UTC'")
         yield Database(connection)
     except duckdb.OutOfMemoryException as error:
-        raise DataError(f"{memory_limit} of memory are too few; raise --memory-limit or lower --threads") from error
+        raise DataError(
+            f"{memory_limit} of memory are too few, or {work} has no room for the rest; raise --memory-limit, "
+            "lower --threads, or make room"
+        ) from error
+    except duckdb.IOException as error:  # files that cannot be read are named where they are read
+        what = "no space left on the disk" if "No space left" in str(error) else str(error)
+        raise DataError(f"{work.parent.parent} cannot be written: {what}") from error
     finally:
         connection.close()

@@ -40,15 +40,16 @@ def publish(folder: Path, out: Path) -> None:
     with ThreadPoolExecutor() as pool:  # the disk takes many files in the time of one
         list(pool.map(_sync, prepared.iterdir()))
     _sync(prepared)
-    if out.exists():
-        out.rename(replaced)
-        _sync(folder)
-    try:
-        prepared.rename(out)
-    except OSError:
-        if replaced.exists():
-            replaced.rename(out)
-        raise
+    with _locked(out.parent):  # two at once take turns, and the later one stays
+        if out.exists():
+            out.rename(replaced)
+            _sync(folder)
+        try:
+            prepared.rename(out)
+        except OSError:
+            if replaced.exists():
+                replaced.rename(out)
+            raise
     _sync(out.parent)
 
 

@@ -44,8 +44,6 @@ class Report:
     unknown_event_types: Mapping[str, int]
     users_filled_in: int
     """Events whose missing user was taken from their session."""
-    catalogue_rejected: int
-    """Unreadable lines of the tracks, artists and users; in rejected.jsonl too."""
     users: int
     tracks: int
     pairs: int
@@ -59,6 +57,10 @@ class Report:
     parameters: Mapping[str, object]
     sha256: Mapping[str, str]
     """Of each Parquet file and of rejected.jsonl."""
+    catalogue_rejected: int = 0
+    """Unreadable lines of the tracks, artists and users; in rejected.jsonl too."""
+    durations_dropped: int = 0
+    """Tracks of the catalogue whose duration was not positive; they have none now."""
     groups: int | None = None
     """In groups.parquet; null where no groups were given."""
     group_events: "Report | None" = None
@@ -173,6 +175,8 @@ def _data_table(report: Report) -> str:
         "last event": report.last_time or "no time",
         "unreadable lines of the catalogue": f"{report.catalogue_rejected:,}",
     }
+    if report.durations_dropped:
+        rows["tracks whose duration was not positive"] = f"{report.durations_dropped:,}"
     return table("What is in it", ("data", "number"), rows.items())
 
 

@@ -15,6 +15,9 @@ from training.sources.sql import Source
 
 __all__ = ["Source", "find_sources"]
 
+NESTED = ("STRUCT", "MAP", "UNION")
+"""How types of Parquet columns begin that hold several values; those of lists end with ]."""
+
 
 def find_sources(
     connection: duckdb.DuckDBPyConnection,
@@ -52,7 +55,14 @@ def _source(
         return Source((file,), detect(file, vocabulary, None, told), vocabulary)
     file = unpack(file, unpacked)
     types = _describe(connection, file)
-    return Source((file,), detect(file, vocabulary, tuple(types), told), vocabulary, tuple(types.values()))
+    columns = detect(file, vocabulary, tuple(types), told)
+    for role, place in columns.roles:
+        type_ = types[columns.names[place]]
+        if role in vocabulary.required and (type_.startswith(NESTED) or type_.endswith("]")):
+            raise DataError(
+                f"{file.path}: the {role}, column {columns.names[place]!r}, is no text or number but {type_}"
+            )
+    return Source((file,), columns, vocabulary, tuple(types.values()))
 
 
 def _make(source: Source) -> tuple[object, ...]:

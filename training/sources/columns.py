@@ -120,6 +120,11 @@ def _keys(file: LogFile) -> tuple[str, ...]:
             continue
         if isinstance(record, dict):
             keys |= dict.fromkeys(record)
+    if file.head and not keys:
+        raise DataError(
+            f"{file.path}: none of its first lines is a JSON object with keys; there must be one object a line "
+            "(jq -c '.[]' makes that of an array, jq -c . of objects over several lines)"
+        )
     return tuple(keys)
 
 

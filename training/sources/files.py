@@ -4,7 +4,7 @@ import gzip
 import re
 import shutil
 import zlib
-from codecs import BOM_UTF8
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +27,10 @@ FORMATS = {
 HEAD = 1 << 18
 """Bytes of a file that are looked at to learn its columns, and read at a time: by line it takes two thirds of the time
 that Python's own 4 KB take."""
+
+
+LONGEST_LINE = 4_000_000
+"""Bytes; about as much as DuckDB reads at a time of a file that is not JSON. Of JSON it takes 16 MiB a line."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +109,15 @@ def _look_into(path: Path) -> LogFile:
     if format_ == "parquet":
         return LogFile(path, format_)
     start = _start(path)
+    if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) or b"\0" in start[:2]:
+        raise DataError(f"{path} is not in UTF-8 but looks like UTF-16; iconv -f UTF-16 -t UTF-8 makes it so")
     # Not splitlines(), for which a title with U+2028 or U+0085 in it is two lines.
     head = tuple(line for line in re.split(r"\r\n|\n|\r", start.decode("utf-8-sig", errors="replace")) if line.strip())
     if format_ == "txt":
         format_ = "tsv" if any("\t" in line for line in head) else "adjacency"
-    mixes = format_ == "csv" and _mixes_line_ends(path)
-    return LogFile(path, format_, head, byte_order_mark=start.startswith(BOM_UTF8), mixes_line_ends=mixes)
+    mixes = format_ != "json" and _mixes_line_ends(path)
+    byte_order_mark = start.startswith(BOM_UTF8)
+    return LogFile(path, format_, head, byte_order_mark, mixes_line_ends=mixes and format_ == "csv")
 
 
 def _start(path: Path) -> bytes:
@@ -121,7 +128,8 @@ def _start(path: Path) -> bytes:
 
 
 def _mixes_line_ends(path: Path) -> bool:
-    feeds = returns = 0
+    """Whether lines end in different ways; DataError for a line so long that DuckDB would pass over it unsaid."""
+    feeds = returns = unbroken = 0
     with _reading(path) as file:
         while chunk := file.read(HEAD):
             if b"\r" in chunk:
@@ -130,6 +138,10 @@ def _mixes_line_ends(path: Path) -> bool:
                 feeds += chunk.count(b"\n")
             else:
                 feeds += b"\n" in chunk
+            end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
+            unbroken = len(chunk) - end - 1 + (unbroken if end < 0 else 0)
+            if unbroken > LONGEST_LINE:
+                raise DataError(f"{path} has a line of more than {LONGEST_LINE:,} bytes")
     return 0 < returns < feeds
 
 
