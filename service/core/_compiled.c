@@ -265,39 +265,60 @@ static PyObject *highest(PyObject *module, PyObject *arguments) {
     return possible ? nothing : PyErr_Format(PyExc_MemoryError, "no room for the best %zd of %zd", k, n);
 }
 
-/* What a track adds, and never more than it added before: the sum of weighted logarithms, or where all weights are
- * equal the product, which has its maximum at the same track. */
+/* What a track adds to the sum of weighted logarithms. */
 INLINE double gain(const double *values, const double *weights, const double *scale, Py_ssize_t members,
-                   Py_ssize_t tracks, int equal) {
-    double total = equal ? 1 : 0;
-    if (equal)
-        for (Py_ssize_t u = 0; u < members; u++) total *= 1 + values[u * tracks] * scale[u];
-    else
-        for (Py_ssize_t u = 0; u < members; u++) total += weights[u] * log1p(values[u * tracks] * scale[u]);
+                   Py_ssize_t tracks) {
+    double total = 0;
+    for (Py_ssize_t u = 0; u < members; u++) total += weights[u] * log1p(values[u * tracks] * scale[u]);
     return total;
 }
 
-/* Lazy greedy (Minoux 1978): gains only fall, so a track whose last gain is no higher than the best of this step need
- * not be looked at. */
+/* The first of the tracks that gain most, -1 where none is open, by lazy greedy search (Minoux 1978): gains only fall, so
+ * a track whose last gain is no higher than the best of this step need not be looked at. */
+static int64_t best_by_gain(const double *values, const double *weights, const double *scale, Py_ssize_t members,
+                            Py_ssize_t tracks, double *gains) {
+    double best = -INFINITY;
+    int64_t winner = -1;
+    for (Py_ssize_t track = 0; track < tracks; track++) {
+        if (!(gains[track] > best)) continue;
+        gains[track] = gain(values + track, weights, scale, members, tracks);
+        if (gains[track] > best) best = gains[track], winner = track;
+    }
+    return winner;
+}
+
+/* The same where all weights are equal, without logarithms: the product has its maximum where their sum has. */
+WIDEST static int64_t best_by_product(const double *values, const double *scale, Py_ssize_t members, Py_ssize_t tracks,
+                                      const double *barred, double *products) {
+    double best = -INFINITY;
+    int64_t winner = -1;
+    for (Py_ssize_t track = 0; track < tracks; track++) products[track] = 1;
+    for (Py_ssize_t u = 0; u < members; u++)
+        for (Py_ssize_t track = 0; track < tracks; track++) products[track] *= 1 + values[u * tracks + track] * scale[u];
+    for (Py_ssize_t track = 0; track < tracks; track++) {
+        const double product = products[track] + barred[track];
+        if (product > best) best = product, winner = track;
+    }
+    return winner;
+}
+
+/* One group's race; `room` is for tracks * 2 + members numbers. */
 static void race_of(const double *values, const double *weights, const double *had, const char *closed,
-                    Py_ssize_t members, Py_ssize_t tracks, Py_ssize_t k, double offset, double *bounds, double *scale,
-                    int64_t *places, double *won, double *shares) {
+                    Py_ssize_t members, Py_ssize_t tracks, Py_ssize_t k, double offset, double *room, int64_t *places,
+                    double *won, double *shares) {
+    double *standing = room, *products = room + tracks, *scale = products + tracks;
     int equal = 1;
     for (Py_ssize_t u = 1; u < members; u++) equal &= weights[u] == weights[0];
-    for (Py_ssize_t track = 0; track < tracks; track++) bounds[track] = closed[track] ? -INFINITY : INFINITY;
+    for (Py_ssize_t track = 0; track < tracks; track++)
+        standing[track] = closed[track] ? -INFINITY : equal ? 0 : INFINITY;
     memcpy(shares, had, (size_t)members * sizeof(double));
     for (Py_ssize_t step = 0; step < k; step++, shares += members) {
         for (Py_ssize_t u = 0; u < members; u++) scale[u] = 1 / (shares[u] + offset);
-        double best = -INFINITY;
-        int64_t winner = -1;
-        for (Py_ssize_t track = 0; track < tracks; track++) {
-            if (!(bounds[track] > best)) continue;
-            bounds[track] = gain(values + track, weights, scale, members, tracks, equal);
-            if (bounds[track] > best) best = bounds[track], winner = track;
-        }
+        const int64_t winner = equal ? best_by_product(values, scale, members, tracks, standing, products)
+                                     : best_by_gain(values, weights, scale, members, tracks, standing);
         places[step] = winner;
-        won[step] = winner < 0 ? INFINITY : gain(values + winner, weights, scale, members, tracks, 0);
-        if (winner >= 0) bounds[winner] = -INFINITY;
+        won[step] = winner < 0 ? INFINITY : gain(values + winner, weights, scale, members, tracks);
+        if (winner >= 0) standing[winner] = -INFINITY;
         for (Py_ssize_t u = 0; step + 1 < k && u < members; u++)
             shares[members + u] = shares[u] + (winner < 0 ? 0 : values[u * tracks + winner]);
     }
@@ -315,11 +336,11 @@ static PyObject *race(PyObject *module, PyObject *arguments) {
                                 groups * k * INT64S,                 groups * k * DOUBLES,
                                 groups * k * members * DOUBLES};
     if (!fit(b, bytes, LENGTH(b))) return NULL;
-    double *room = malloc((size_t)(tracks + members) * sizeof(double));
+    double *room = malloc((size_t)(2 * tracks + members) * sizeof(double));
     for (Py_ssize_t group = 0; room && k && group < groups; group++)
         race_of((double *)b[0].buf + group * members * tracks, (double *)b[1].buf + group * members,
                 (double *)b[2].buf + group * members, (char *)b[3].buf + group * tracks, members, tracks, k, offset,
-                room, room + tracks, (int64_t *)b[4].buf + group * k, (double *)b[5].buf + group * k,
+                room, (int64_t *)b[4].buf + group * k, (double *)b[5].buf + group * k,
                 (double *)b[6].buf + group * k * members);
     free(room);
     PyObject *nothing = done(b, LENGTH(b));

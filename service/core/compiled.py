@@ -87,7 +87,7 @@ def highest(scores: Singles, k: int) -> tuple[NDArray[np.int64], Singles]:
 def race(
     values: Doubles, weights: Doubles, had: Doubles, closed: NDArray[np.bool_], k: int, offset: float
 ) -> tuple[NDArray[np.int64], Doubles, Doubles]:
-    """Return places, gains and shares as `race.race` does, by lazy greedy search."""
+    """Return places, gains and shares as `race.race` does."""
     groups, members, tracks = values.shape
     places, won = np.empty((groups, k), dtype=np.int64), np.empty((groups, k))
     shares = np.empty((groups, k, members))

@@ -108,7 +108,7 @@ def test_the_best_are_those_that_sorting_finds(seed: int, columns: int, k: int, 
     weighted=st.booleans(),
     heard=st.booleans(),
 )
-def test_the_lazy_race_ends_as_the_one_that_looks_at_every_track_in_every_step(
+def test_the_race_ends_as_the_one_that_looks_at_every_track_in_every_step(
     seed: int, members: int, tracks: int, k: int, weighted: bool, heard: bool
 ) -> None:
     random = np.random.default_rng(seed)
