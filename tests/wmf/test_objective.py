@@ -11,12 +11,14 @@ from scipy.sparse import csr_array
 from service.core.errors import TrainingError
 from tests.wmf.worlds import dense, listening, scores, sparse, textbook_loss
 from training.als.objective import loss, make_objective
+from training.factors import Floats
 from training.models.wmf import WMF, random_factors
 from training.neighbours import Listeners
 
 
-def test_original_confidence_is_one_plus_alpha_times_the_logarithm() -> None:
-    objective = WMF.preset("original").objective(scores([[0, 1, 9999]]), 1.0)
+@pytest.mark.parametrize("order", [None, np.ones(3, dtype=np.float32)], ids=["no order", "order that says nothing"])
+def test_original_confidence_is_one_plus_alpha_times_the_logarithm(order: Floats | None) -> None:
+    objective = WMF.preset("original").objective(sparse([0, 1, 9999], [0, 0, 0], [0, 1, 2], (1, 3)), 1.0, order)
 
     confidence, preference = dense(objective)
 

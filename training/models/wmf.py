@@ -155,9 +155,7 @@ class WMF(Algorithm):
         """
         heard = csr_array(scores, copy=True)
         heard.eliminate_zeros()
-        weights = self.weights(heard)
-        if order is not None:
-            weights = scaled(weights * order[scores.data != 0])
+        weights = self.weights(heard, None if order is None else order[scores.data != 0])
         liked = heard.data >= LIKED
         if pseudo is not None:
             weights = np.concatenate([weights, self.pseudo_weights(heard, pseudo)])
@@ -166,11 +164,13 @@ class WMF(Algorithm):
         excess = np.float32(self.alpha) * weights
         return make_objective(heard, excess, liked, self.unobserved_weight, regularization, self.frequency_exponent)
 
-    def weights(self, heard: csr_array) -> Floats:
-        """Return the weight of every stored score."""
-        if self.weight == "relative":
-            return relative_weight(heard, self.popularity_exponent, self.length_exponent)
-        return logarithmic_weight(heard, self.eps)
+    def weights(self, heard: csr_array, order: Floats | None) -> Floats:
+        """Return the weight of every stored score, times its order; those that are `relative` have the mean 1 after."""
+        if self.weight == "logarithmic":
+            weights = logarithmic_weight(heard, self.eps)
+            return weights if order is None else weights * order
+        weights = relative_weight(heard, self.popularity_exponent, self.length_exponent)
+        return weights if order is None else scaled(weights * order)
 
     def pseudo_weights(self, heard: csr_array, pseudo: Listeners) -> Floats:
         """Return the weight of every track of every pseudo-listener: their own, more for tracks that few have heard."""
