@@ -36,10 +36,11 @@ check: .venv/training .venv/check  ## format, lint, types, import contracts
 bench: .venv/training .venv/benchmark  ## print ratios and write benchmarks/results/*.json
 	for name in $(BENCHMARKS); do python -m benchmarks.$$name || exit; done
 
-bench-quality: .venv/training .venv/benchmark  ## the figures of docs/results.md and docs/similar-tracks.md; needs TUTTI_DATA, half an hour
+bench-quality: .venv/training .venv/benchmark  ## the figures of docs/results.md and docs/similar-tracks.md; needs TUTTI_DATA, about an hour
 	python -m benchmarks.quality
 	python -m benchmarks.similar_tracks
-	python -m benchmarks.group_strategies --model ease blend
+	python -m benchmarks.group_strategies --model blend ease
+	python -m benchmarks.fair_share_shapes
 
 clean:  ## forget the sample data, so that the next run makes it and trains on it anew; versions of models stay
 	rm -rf $(DATA) $(MODELS)/.sample-models
