@@ -4,12 +4,14 @@ import gzip
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from training.prepare import PrepareSettings, Report, prepare
+from training.prepare.splits import Split
 
 Row = Mapping[str, object]
 
@@ -49,10 +51,10 @@ def event(
     return {"timestamp": time, "user_id": user, "track_id": track, "event_type": kind, "session_id": session}
 
 
-def run(out: Path, *events: Path, **settings: object) -> Report:
+def run(out: Path, *events: Path, **settings: Any) -> Report:
     """Prepare some files, all in train unless told otherwise."""
-    chosen = {"split": None if {"validation", "test"} & settings.keys() else "none", "threads": 2, **settings}
-    return prepare(PrepareSettings.model_validate({"events": events, **chosen}), out)
+    split: Split | None = None if {"validation", "test"} & settings.keys() else "none"
+    return prepare(PrepareSettings(events, **{"split": split, "threads": 2, **settings}), out)
 
 
 def rows(path: Path) -> list[tuple[object, ...]]:

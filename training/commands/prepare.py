@@ -1,6 +1,7 @@
 """`python -m training prepare`: raw logs in, prepared data out."""
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 
 from training.commands.arguments import not_negative
@@ -60,8 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare, and show what became of the log."""
-    settings = {name: value for name, value in vars(args).items() if name in PrepareSettings.model_fields}
-    report = prepare(PrepareSettings.model_validate(settings | {"columns": dict(args.columns)}), args.out)
+    names = {field.name for field in fields(PrepareSettings)}
+    settings = {name: value for name, value in vars(args).items() if name in names}
+    report = prepare(
+        PrepareSettings(**settings | {"columns": dict(args.columns), "holdout": tuple(args.holdout)}), args.out
+    )
     print(report.to_text(), end="")
     return 0
 

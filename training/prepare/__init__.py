@@ -5,17 +5,17 @@ that fails leaves what was there before untouched.
 """
 
 import hashlib
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Final, Literal
 
 import duckdb
-from pydantic import BaseModel, ConfigDict
 
 from service.core.errors import ConfigurationError, DataError
 from training.prepare.catalogue import ARTISTS, TRACKS, USERS, read_tracks, read_users
@@ -46,29 +46,28 @@ FILES = {
 """What a prepared folder may hold; one with anything else in it is never replaced."""
 
 
-class PrepareSettings(BaseModel):
+@dataclass(frozen=True)
+class PrepareSettings:
     """What to read and how to split it."""
 
-    model_config = ConfigDict(frozen=True)
-
-    events: tuple[Path, ...]
+    events: Sequence[Path]
     """Files and folders of events; with the split `given` those of train."""
-    tracks: tuple[Path, ...] = ()
+    tracks: Sequence[Path] = ()
     """The catalogue; where it is given, events of tracks that it does not have are dropped."""
-    artists: tuple[Path, ...] = ()
-    users: tuple[Path, ...] = ()
+    artists: Sequence[Path] = ()
+    users: Sequence[Path] = ()
     groups: Path | None = None
     """JSON lines {"group_id", "user_ids"}: who is in which group."""
-    group_events: tuple[Path, ...] = ()
+    group_events: Sequence[Path] = ()
     """What groups listened to together: a column of the group's id stands where else that of the user does."""
-    columns: dict[str, str] = {}
+    columns: Mapping[str, str] = field(default_factory=dict)
     """Role to column name, where the names of the events' columns do not say it."""
     split: Split | None = None
     """None: `given` where validation or test is, else user-time where there is time, else random."""
     holdout: tuple[float, float] = (0.1, 0.1)
     """Shares of validation and test."""
-    validation: tuple[Path, ...] = ()
-    test: tuple[Path, ...] = ()
+    validation: Sequence[Path] = ()
+    test: Sequence[Path] = ()
     """Files of a split that is given."""
     seed: int = 0
     keep_duplicates: bool = False
@@ -101,16 +100,7 @@ def prepare(settings: PrepareSettings, out: Path) -> Report:
 def of_group_events(settings: PrepareSettings) -> PrepareSettings:
     """Return the settings that read the events of groups as others read those of users."""
     split = None if settings.split == "given" else settings.split
-    return settings.model_copy(
-        update={
-            "events": settings.group_events,
-            "users": (),
-            "validation": (),
-            "test": (),
-            "columns": {},
-            "split": split,
-        }
-    )
+    return replace(settings, events=settings.group_events, users=(), validation=(), test=(), columns={}, split=split)
 
 
 def _prepare(settings: PrepareSettings, who: Listener, prepared: Path, work: Path) -> Report:
@@ -251,7 +241,7 @@ def _report(
     n_catalogue = (
         count(connection, f"FROM read_parquet({text(str(catalogue))})") if catalogue.exists() else found.tracks
     )
-    parameters = settings.model_dump(mode="json") | {"split": split}
+    parameters = json.loads(json.dumps(asdict(settings) | {"split": split}, default=str))
     return Report(
         rows_read=counts.read,
         events_kept=counts.kept,
