@@ -52,6 +52,7 @@ PLAYLISTS: Final = {
     "item_knn": Contestant("item_knn"),
     "wmf": Contestant("wmf"),
     "wmf, large": Contestant("wmf", "large"),
+    "ease, plain": Contestant("ease", "original", {"regularization": 200.0}),
     "ease": Contestant("ease"),
 }
 PLAYLISTS_BLEND: Final = ("ease", "item_knn", "wmf, large")
