@@ -91,24 +91,12 @@ static PyObject *scores(PyObject *module, PyObject *arguments) {
     return done(b, LENGTH(b));
 }
 
-static PyObject *sums_of_powers(PyObject *module, PyObject *arguments) {
-    Py_buffer b[5];
-    Py_ssize_t tracks, dim, groups, members;
-    int power;
-    if (!PyArg_ParseTuple(arguments, "y*y*y*y*w*nnnni", b, b + 1, b + 2, b + 3, b + 4, &tracks, &dim, &groups, &members,
-                          &power))
-        return NULL;
-    const Py_ssize_t voters = groups * members;
-    const Py_ssize_t bytes[] = {BLOCKS(tracks) * dim * FLOATS, voters * dim * FLOATS, voters * FLOATS, voters * FLOATS,
-                                groups * tracks * FLOATS};
-    if (!fit(b, bytes, LENGTH(b))) return NULL;
-#define CALL(target)                                                                                            \
-    sums_of_powers_##target(b[0].buf, tracks, dim, b[1].buf, b[2].buf, b[3].buf, groups, members, power, b[4].buf)
-    Py_BEGIN_ALLOW_THREADS
+static void sums_of_powers_with(const float *blocks, Py_ssize_t tracks, Py_ssize_t dim, const float *vectors,
+                                const float *floors, const float *factors, Py_ssize_t groups, Py_ssize_t members,
+                                int power, float *out) {
+#define CALL(target) sums_of_powers_##target(blocks, tracks, dim, vectors, floors, factors, groups, members, power, out)
     BY_PROCESSOR(CALL);
-    Py_END_ALLOW_THREADS
 #undef CALL
-    return done(b, LENGTH(b));
 }
 
 /* Lays some rows of item factors out as blocks; they lie anywhere in memory, so those to come are asked for early. */
@@ -265,6 +253,72 @@ static PyObject *highest(PyObject *module, PyObject *arguments) {
     return possible ? nothing : PyErr_Format(PyExc_MemoryError, "no room for the best %zd of %zd", k, n);
 }
 
+/* A score in units of relevance. */
+INLINE float relevance(float score, float low, float scale) {
+    const float vote = (score - low) * scale;
+    return vote > 0 ? LEAST(vote, 1) : 0;
+}
+
+/* The `count` tracks of a group with the highest sums, ascending, what each member thinks of them, and the least of these
+ * sums; `blocks` is room for the factors of these tracks. Tracks with a sum of -INFINITY are -1. */
+static int contenders_of(const float *items, Py_ssize_t tracks, Py_ssize_t dim, const float *vectors, const float *low,
+                         const float *scale, Py_ssize_t members, const float *sums, Py_ssize_t count, float *blocks,
+                         int64_t *rows, float *votes, double *tau) {
+    float least;
+    if (!highest_of(sums, tracks, count, rows, &least)) return 0;
+    *tau = least;
+    gather(items, dim, rows, count, blocks);
+    scores_with(blocks, count, dim, vectors, members, votes);
+    for (Py_ssize_t u = 0; u < members; u++, votes += count)
+        for (Py_ssize_t i = 0; i < count; i++) votes[i] = relevance(votes[i], low[u], scale[u]);
+    for (Py_ssize_t i = 0; least == -INFINITY && i < count; i++)
+        if (sums[rows[i]] == -INFINITY) rows[i] = -1;
+    return 1;
+}
+
+static PyObject *contenders(PyObject *module, PyObject *arguments) {
+    Py_buffer b[10];
+    Py_ssize_t tracks, dim, groups, members, count;
+    int power;
+    if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*y*y*w*w*w*nnnnni", b, b + 1, b + 2, b + 3, b + 4, b + 5, b + 6, b + 7,
+                          b + 8, b + 9, &tracks, &dim, &groups, &members, &count, &power))
+        return NULL;
+    const Py_ssize_t voters = groups * members;
+    const Py_ssize_t bytes[] = {tracks * dim * FLOATS,  BLOCKS(tracks) * dim * FLOATS, voters * dim * FLOATS,
+                                voters * FLOATS,        voters * FLOATS,               voters * DOUBLES,
+                                b[6].len ? groups * tracks : 0, groups * count * INT64S,
+                                voters * count * FLOATS, groups * DOUBLES};
+    if (!fit(b, bytes, LENGTH(b))) return NULL;
+    const float *vectors = b[2].buf, *low = b[3].buf, *scale = b[4].buf;
+    const double *factors = b[5].buf;
+    const char *allowed = b[6].len ? b[6].buf : NULL;
+    float *sums = malloc((size_t)(groups * tracks) * sizeof(float));
+    float *scaled = malloc((size_t)(voters * (dim + 2)) * sizeof(float)); /* relevance is a score less the floor */
+    float *blocks = calloc((size_t)(BLOCKS(count) * dim), sizeof(float));
+    int possible = 0 < count && count <= tracks && sums && scaled && blocks;
+    if (possible) {
+        float *floors = scaled + voters * dim, *shares = floors + voters;
+        Py_BEGIN_ALLOW_THREADS
+        for (Py_ssize_t u = 0; u < voters; u++) {
+            for (Py_ssize_t d = 0; d < dim; d++) scaled[u * dim + d] = vectors[u * dim + d] * scale[u];
+            floors[u] = low[u] * scale[u], shares[u] = (float)factors[u];
+        }
+        sums_of_powers_with(b[1].buf, tracks, dim, scaled, floors, shares, groups, members, power, sums);
+        for (Py_ssize_t i = 0; allowed && i < groups * tracks; i++)
+            if (!allowed[i]) sums[i] = -INFINITY;
+        for (Py_ssize_t group = 0; possible && group < groups; group++) {
+            const Py_ssize_t first = group * members;
+            possible = contenders_of(b[0].buf, tracks, dim, vectors + first * dim, low + first, scale + first, members,
+                                     sums + group * tracks, count, blocks, (int64_t *)b[7].buf + group * count,
+                                     (float *)b[8].buf + first * count, (double *)b[9].buf + group);
+        }
+        Py_END_ALLOW_THREADS
+    }
+    free(sums), free(scaled), free(blocks);
+    PyObject *nothing = done(b, LENGTH(b));
+    return possible ? nothing : PyErr_Format(PyExc_MemoryError, "no room for %zd of %zd tracks", count, tracks);
+}
+
 /* What a track adds to the sum of weighted logarithms. */
 INLINE double gain(const double *values, const double *weights, const double *scale, Py_ssize_t members,
                    Py_ssize_t tracks) {
@@ -302,100 +356,114 @@ WIDEST static int64_t best_by_product(const double *values, const double *scale,
     return winner;
 }
 
-/* One group's race; `room` is for tracks * 2 + members numbers. */
-static void race_of(const double *values, const double *weights, const double *had, const char *closed,
-                    Py_ssize_t members, Py_ssize_t tracks, Py_ssize_t k, double offset, double *room, int64_t *places,
-                    double *won, double *shares) {
-    double *standing = room, *products = room + tracks, *scale = products + tracks;
+/* No track off the list can gain more than this; `race.highest_gain` says why. */
+static double highest_gain(double tau, const double *caps, const double *weights, const double *shares,
+                           Py_ssize_t members, const double *levels, Py_ssize_t count, double offset) {
+    const double sum = tau > 0 ? tau : 0;
+    double weight = 0, water = sum, least = INFINITY;
+    for (Py_ssize_t u = 0; u < members; u++) {
+        weight += weights[u];
+        water += weights[u] * (shares[u] + offset);
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        const double level = levels[i] * water / weight;
+        double most = sum / level;
+        for (Py_ssize_t u = 0; u < members; u++) {
+            const double base = shares[u] + offset, filled = fmin(fmax(level - base, 0), caps[u]);
+            if (filled > 0) most += weights[u] * (log1p(filled / base) - filled / level);
+        }
+        least = LEAST(most, least);
+    }
+    return least;
+}
+
+/* The members of a group, and what they have by now. */
+typedef struct {
+    const double *weights, *worth, *caps;
+    double *shares;
+    Py_ssize_t count;
+} Voters;
+
+/* One group's race; `room` is for tracks * (members + 2) + members numbers. */
+static void race_of(const float *votes, const int64_t *rows, Py_ssize_t tracks, double tau, Voters voters,
+                    const double *levels, Py_ssize_t level_count, int power, Py_ssize_t k, double offset, double *room,
+                    int64_t *picks, double *won, double *bound) {
+    const Py_ssize_t members = voters.count;
+    const double *weights = voters.weights;
+    double *values = room, *standing = values + members * tracks, *products = standing + tracks;
+    double *scale = products + tracks, *shares = voters.shares;
     int equal = 1;
-    for (Py_ssize_t u = 1; u < members; u++) equal &= weights[u] == weights[0];
+    for (Py_ssize_t u = 0; u < members; u++) {
+        equal &= weights[u] == weights[0];
+        for (Py_ssize_t i = u * tracks; i < (u + 1) * tracks; i++) {
+            const double vote = votes[i];
+            values[i] = vote;
+            for (int times = 1; times < power; times++) values[i] *= vote;
+            values[i] *= voters.worth[u];
+        }
+    }
     for (Py_ssize_t track = 0; track < tracks; track++)
-        standing[track] = closed[track] ? -INFINITY : equal ? 0 : INFINITY;
-    memcpy(shares, had, (size_t)members * sizeof(double));
-    for (Py_ssize_t step = 0; step < k; step++, shares += members) {
+        standing[track] = rows[track] < 0 ? -INFINITY : equal ? 0 : INFINITY;
+    for (Py_ssize_t step = 0; step < k; step++) {
         for (Py_ssize_t u = 0; u < members; u++) scale[u] = 1 / (shares[u] + offset);
         const int64_t winner = equal ? best_by_product(values, scale, members, tracks, standing, products)
                                      : best_by_gain(values, weights, scale, members, tracks, standing);
-        places[step] = winner;
+        bound[step] = highest_gain(tau, voters.caps, weights, shares, members, levels, level_count, offset);
+        picks[step] = winner < 0 ? -1 : rows[winner];
         won[step] = winner < 0 ? INFINITY : gain(values + winner, weights, scale, members, tracks);
-        if (winner >= 0) standing[winner] = -INFINITY;
-        for (Py_ssize_t u = 0; step + 1 < k && u < members; u++)
-            shares[members + u] = shares[u] + (winner < 0 ? 0 : values[u * tracks + winner]);
+        if (winner < 0) continue;
+        standing[winner] = -INFINITY;
+        for (Py_ssize_t u = 0; u < members; u++) shares[u] += values[u * tracks + winner];
     }
 }
 
 static PyObject *race(PyObject *module, PyObject *arguments) {
-    Py_buffer b[7];
-    Py_ssize_t groups, members, tracks, k;
+    Py_buffer b[11];
+    Py_ssize_t groups, members, tracks, levels, k;
+    int power;
     double offset;
-    if (!PyArg_ParseTuple(arguments, "y*y*y*y*w*w*w*nnnnd", b, b + 1, b + 2, b + 3, b + 4, b + 5, b + 6, &groups,
-                          &members, &tracks, &k, &offset))
+    if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*y*y*y*w*w*w*nnnnnid", b, b + 1, b + 2, b + 3, b + 4, b + 5, b + 6, b + 7,
+                          b + 8, b + 9, b + 10, &groups, &members, &tracks, &levels, &k, &power, &offset))
         return NULL;
-    const Py_ssize_t bytes[] = {groups * members * tracks * DOUBLES, groups * members * DOUBLES,
-                                groups * members * DOUBLES,          groups * tracks,
-                                groups * k * INT64S,                 groups * k * DOUBLES,
-                                groups * k * members * DOUBLES};
+    const Py_ssize_t voters = groups * members;
+    const Py_ssize_t bytes[] = {groups * tracks * INT64S, voters * tracks * FLOATS, groups * DOUBLES,  voters * DOUBLES,
+                                voters * DOUBLES,         voters * DOUBLES,         voters * DOUBLES,  levels * DOUBLES,
+                                groups * k * INT64S,      groups * k * DOUBLES,     groups * k * DOUBLES};
     if (!fit(b, bytes, LENGTH(b))) return NULL;
-    double *room = malloc((size_t)(2 * tracks + members) * sizeof(double));
-    for (Py_ssize_t group = 0; room && k && group < groups; group++)
-        race_of((double *)b[0].buf + group * members * tracks, (double *)b[1].buf + group * members,
-                (double *)b[2].buf + group * members, (char *)b[3].buf + group * tracks, members, tracks, k, offset,
-                room, (int64_t *)b[4].buf + group * k, (double *)b[5].buf + group * k,
-                (double *)b[6].buf + group * k * members);
+    double *room = malloc((size_t)(tracks * (members + 2) + 2 * members) * sizeof(double));
+    for (Py_ssize_t group = 0; room && group < groups; group++) {
+        const Py_ssize_t first = group * members;
+        double *shares = room + tracks * (members + 2) + members;
+        memcpy(shares, (double *)b[5].buf + first, (size_t)members * sizeof(double));
+        const Voters of_group = {(double *)b[3].buf + first, (double *)b[4].buf + first, (double *)b[6].buf + first, shares,
+                                 members};
+        race_of((float *)b[1].buf + first * tracks, (int64_t *)b[0].buf + group * tracks, tracks,
+                ((double *)b[2].buf)[group], of_group, b[7].buf, levels, power, k, offset, room,
+                (int64_t *)b[8].buf + group * k, (double *)b[9].buf + group * k, (double *)b[10].buf + group * k);
+    }
     free(room);
     PyObject *nothing = done(b, LENGTH(b));
     return room ? nothing : PyErr_NoMemory();
 }
 
-static PyObject *highest_gain(PyObject *module, PyObject *arguments) {
-    Py_buffer b[6];
-    Py_ssize_t groups, steps, members, levels;
-    double offset;
-    if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*w*nnnnd", b, b + 1, b + 2, b + 3, b + 4, b + 5, &groups, &steps,
-                          &members, &levels, &offset))
-        return NULL;
-    const Py_ssize_t bytes[] = {groups * DOUBLES,           groups * members * DOUBLES, groups * members * DOUBLES,
-                                groups * steps * members * DOUBLES, levels * DOUBLES,   groups * steps * DOUBLES};
-    if (!fit(b, bytes, LENGTH(b))) return NULL;
-    const double *tau = b[0].buf, *shares = b[3].buf, *level_factors = b[4].buf;
-    double *bound = b[5].buf;
-    for (Py_ssize_t group = 0; group < groups; group++) {
-        const double *caps = (double *)b[1].buf + group * members, *weights = (double *)b[2].buf + group * members;
-        const double sum = tau[group] > 0 ? tau[group] : 0;
-        for (Py_ssize_t step = 0; step < steps; step++, shares += members) {
-            double weight = 0, water = sum;
-            for (Py_ssize_t u = 0; u < members; u++) {
-                weight += weights[u];
-                water += weights[u] * (shares[u] + offset);
-            }
-            double least = INFINITY;
-            for (Py_ssize_t i = 0; i < levels; i++) {
-                const double level = level_factors[i] * water / weight;
-                double most = sum / level;
-                for (Py_ssize_t u = 0; u < members; u++) {
-                    const double base = shares[u] + offset, filled = fmin(fmax(level - base, 0), caps[u]);
-                    if (filled > 0) most += weights[u] * (log1p(filled / base) - filled / level);
-                }
-                least = LEAST(most, least);
-            }
-            *bound++ = least;
-        }
-    }
-    return done(b, LENGTH(b));
-}
-
 static PyObject *percentiles(PyObject *module, PyObject *arguments) {
-    Py_buffer b[4];
+    Py_buffer b[6];
     Py_ssize_t users, kept, n;
-    if (!PyArg_ParseTuple(arguments, "y*y*y*w*nnn", b, b + 1, b + 2, b + 3, &users, &kept, &n)) return NULL;
-    const Py_ssize_t bytes[] = {users * kept * FLOATS, kept * (Py_ssize_t)sizeof(int32_t), users * n * FLOATS,
-                                users * n * FLOATS};
+    if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*w*nnn", b, b + 1, b + 2, b + 3, b + 4, b + 5, &users, &kept, &n))
+        return NULL;
+    const Py_ssize_t bytes[] = {users * kept * FLOATS, kept * (Py_ssize_t)sizeof(int32_t), b[2].len ? users * FLOATS : 0,
+                                b[2].len ? users * FLOATS : 0, users * n * FLOATS, users * n * FLOATS};
     if (!fit(b, bytes, LENGTH(b))) return NULL;
     const int32_t *ranks = b[1].buf;
+    const float *floors = b[2].buf, *scale = b[3].buf;
+    const int of_relevance = b[2].len > 0;
     const double tracks = kept ? ranks[kept - 1] : 0;
-    for (Py_ssize_t user = 0; kept && user < users; user++) {
-        const float *table = (const float *)b[0].buf + user * kept, *asked = (const float *)b[2].buf + user * n;
-        float *share = (float *)b[3].buf + user * n;
+    float *table = malloc((size_t)(kept + 1) * sizeof(float));
+    for (Py_ssize_t user = 0; table && kept && user < users; user++) {
+        const float *scores = (const float *)b[0].buf + user * kept, *asked = (const float *)b[4].buf + user * n;
+        float *share = (float *)b[5].buf + user * n;
+        for (Py_ssize_t i = 0; i < kept; i++)
+            table[i] = of_relevance ? relevance(scores[i], floors[user], scale[user]) : scores[i];
         for (Py_ssize_t i = 0; i < n; i++) {
             Py_ssize_t first = 0; /* how many of the kept ranks score no less */
             for (Py_ssize_t left = kept; left > 0;) {
@@ -410,16 +478,17 @@ static PyObject *percentiles(PyObject *module, PyObject *arguments) {
             share[i] = (float)fmin(fmax((tracks - rank) / fmax(1, tracks - 1), 0), 1);
         }
     }
-    return done(b, LENGTH(b));
+    free(table);
+    PyObject *nothing = done(b, LENGTH(b));
+    return table ? nothing : PyErr_NoMemory();
 }
 
 static PyMethodDef functions[] = {
     {"scores", scores, METH_VARARGS, NULL},
-    {"sums_of_powers", sums_of_powers, METH_VARARGS, NULL},
     {"scores_of", scores_of, METH_VARARGS, NULL},
     {"highest", highest, METH_VARARGS, NULL},
+    {"contenders", contenders, METH_VARARGS, NULL},
     {"race", race, METH_VARARGS, NULL},
-    {"highest_gain", highest_gain, METH_VARARGS, NULL},
     {"percentiles", percentiles, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.core.calibration import EXACT, Calibration
-from service.core.ranking import top_k
+from service.core.ranking import Contenders, highest, top_k
 from service.core.recommender import Recommender, is_group_scorer
 
 NONE: Final = -1
@@ -44,48 +44,59 @@ class Ballots:
     """(groups, members, tracks) True where a track is worth nothing to a member, who knows it; None for nowhere."""
 
     @cached_property
-    def calibration(self) -> Calibration:
-        """Return the calibration of the votes."""
-        return self.scores.of_relevance() if self.by_relevance else self.scores
-
-    @cached_property
     def votes(self) -> Tensor:
         """Return what each member thinks of every track, (groups, members, tracks)."""
         scores = self.model.score(self.vectors.flatten(0, 1))
         votes = (self.scores.relevance(scores) if self.by_relevance else scores).view(self.groups, self.members, -1)
         return votes if self.heard is None else votes.masked_fill_(self.heard, 0)
 
-    def sums_of_powers(self, factors: NDArray[np.float64], power: int) -> Tensor:
-        """Return sum_u factor_u vote_u ** power, (groups, tracks), for factors (groups, members)."""
-        by_member = torch.from_numpy(factors.astype(np.float32)).to(self.vectors.device)
-        if self._all_are_counted or not (self.by_relevance and is_group_scorer(self.model)):
-            return torch.bmm(by_member[:, None, :], self.votes.pow(power))[:, 0]
-        scale, low = (torch.from_numpy(part).to(self.vectors.device) for part in (self.scores.scale, self.scores.low))
-        vectors = self.vectors * scale.view(self.groups, self.members, 1)  # relevance is their score less the floor
-        return self.model.sums_of_powers(vectors, (low * scale).view_as(by_member), by_member, power)
+    def contenders(
+        self, factors: NDArray[np.float64], power: int, count: int, groups: NDArray[np.int64] | None = None
+    ) -> Contenders:
+        """Return the `count` allowed tracks of each group with the highest sum_u factor_u vote_u ** power.
 
-    def votes_of(self, rows: Tensor, groups: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-        """Return the votes (groups, members, k) for the tracks of each group (groups, k), anything for `NONE`.
-
-        `groups` says whose tracks these are, where they are not of all.
+        `groups` says whose tracks are asked for, None those of all; `factors` is (groups, members).
         """
         asked = None if groups is None else torch.from_numpy(groups).to(self.vectors.device)
-        rows = rows.to(self.vectors.device).clamp(min=0)
+        allowed = None if self.allowed is None else _some(self.allowed, asked)
+        if not self._all_are_counted and self.by_relevance and is_group_scorer(self.model):
+            scores = self._scores_of(groups)
+            return self.model.contenders(_some(self.vectors, asked), scores, factors, power, allowed, count)
+        votes = _some(self.votes, asked)
+        by_member = torch.from_numpy(factors.astype(np.float32)).to(votes.device)
+        sums = torch.bmm(by_member[:, None, :], votes.pow(power))[:, 0]
+        if allowed is not None:
+            sums.masked_fill_(~allowed, -torch.inf)
+        rows, tau = highest(sums, count)
+        of_rows = _gather(votes, torch.from_numpy(rows.clip(min=0)).to(votes.device))
+        return Contenders(rows, of_rows.numpy(force=True), tau)
+
+    def _scores_of(self, groups: NDArray[np.int64] | None) -> Calibration:
+        """Return the calibration of the members of some groups, None for all."""
+        if groups is None:
+            return self.scores
+        return self.scores.of((groups[:, None] * self.members + np.arange(self.members)).ravel())
+
+    def votes_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the votes (groups, members, k) for the tracks of each group (groups, k), anything for `NONE`."""
+        asked = torch.from_numpy(np.maximum(rows, 0)).to(self.vectors.device)
         if self._all_are_counted:
-            votes: NDArray[np.float32] = _gather(_some(self.votes, asked), rows).numpy(force=True)
+            votes: NDArray[np.float32] = _gather(self.votes, asked).numpy(force=True)
             return votes
-        vectors = _some(self.vectors, asked)
-        if rows.shape[1] * vectors.shape[2] < self.members * len(self.model.tracks):
-            scores = self.model.score_tracks(vectors, rows)
+        if rows.shape[1] * self.vectors.shape[2] < self.members * len(self.model.tracks):
+            scores = self.model.score_tracks(self.vectors, asked)
         else:  # tracks have more numbers to look at than members have scores
-            scores = _gather(self.model.score(vectors.flatten(0, 1)).view(*vectors.shape[:2], -1), rows)
+            scores = _gather(self.model.score(self.vectors.flatten(0, 1)).view(*self.vectors.shape[:2], -1), asked)
         votes = scores.numpy(force=True)
         if not self.by_relevance:
             return votes
-        calibration = self.scores
-        if groups is not None:
-            calibration = calibration.of(np.arange(len(calibration.scores)).reshape(-1, self.members)[groups].ravel())
-        return calibration.relevance_of_some(votes.reshape(-1, votes.shape[2])).reshape(votes.shape)
+        return self.scores.relevance_of_some(votes.reshape(-1, votes.shape[2])).reshape(votes.shape)
+
+    def percentiles(self, votes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return for how many of the other tracks, 0..1, a member votes lower than these votes (groups, members, k)."""
+        by_member = votes.reshape(-1, votes.shape[2])
+        of = self.scores.percentiles_of_relevance if self.by_relevance else self.scores.percentiles
+        return of(by_member).reshape(votes.shape)
 
     @property
     def _all_are_counted(self) -> bool:
@@ -106,7 +117,7 @@ class Ballots:
         if not self.played.numel():
             return np.empty((self.groups, self.members, 0), dtype=np.float32)
         heard = (self.played != NONE).numpy(force=True)
-        votes: NDArray[np.float32] = self.votes_of(self.played) * heard[:, None, :]
+        votes: NDArray[np.float32] = self.votes_of(self.played.numpy(force=True)) * heard[:, None, :]
         return votes
 
     @property
@@ -119,7 +130,7 @@ class Ballots:
         """Number of members of each group."""
         return self.weights.shape[1]
 
-    def best_votes(self, k: int) -> Tensor:
+    def best_votes(self, k: int) -> NDArray[np.float32]:
         """Return each member's k highest votes for eligible tracks, (groups, members, min(k, tracks)).
 
         What was played counts: a member's own best list does not get worse while the session goes on.
@@ -127,8 +138,9 @@ class Ballots:
         if self.eligible is None and self.heard is None and k <= EXACT:
             best = self.scores.best(k)
             votes = self.scores.relevance_of_some(best) if self.by_relevance else best
-            return torch.from_numpy(votes).to(self.vectors.device).view(self.groups, self.members, -1)
-        return self._best(k, self.eligible)[0].clamp(min=0)
+            return votes.reshape(self.groups, self.members, -1)
+        of_eligible: NDArray[np.float32] = self._best(k, self.eligible)[0].clamp(min=0).numpy(force=True)
+        return of_eligible
 
     def best_tracks(self, k: int) -> tuple[Tensor, Tensor]:
         """Return votes (-inf past the last allowed) and rows of each member's k best tracks that they may get."""

@@ -177,3 +177,9 @@ class Calibration:
         tracks = float(self.ranks[-1])
         share: NDArray[np.float32] = ((tracks - rank) / max(1.0, tracks - 1)).astype(np.float32)
         return share.clip(0, 1, out=share)
+
+    def percentiles_of_relevance(self, relevance: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the same of relevance (users, n)."""
+        if compiled.BUILT:
+            return compiled.percentiles(self.scores, self.ranks, relevance, self.low, self.scale)
+        return self.of_relevance().percentiles(relevance)

@@ -23,6 +23,12 @@ _BLOCK: Final = 32
 
 Singles = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+_NONE: Final[Singles] = np.empty(0, dtype=np.float32)
+"""Stands where nothing is handed over."""
+
+_plain = np.ascontiguousarray
 
 
 class ItemFactors:
@@ -30,7 +36,7 @@ class ItemFactors:
 
     def __init__(self, items: Singles) -> None:
         """`items` is (tracks, dim)."""
-        self._items = np.ascontiguousarray(items)
+        self._items = _plain(items)
         self.tracks, self.dim = items.shape
         whole, rest = divmod(self.tracks, _BLOCK)
         self._blocks = np.zeros((-(-self.tracks // _BLOCK), self.dim, _BLOCK), dtype=np.float32)
@@ -40,79 +46,119 @@ class ItemFactors:
     def scores(self, vectors: Singles) -> Singles:
         """Return the dot products (n, tracks) of vectors (n, dim) with every track."""
         scores = np.empty((len(vectors), self.tracks), dtype=np.float32)
-        vectors = np.ascontiguousarray(vectors)
-        _compiled.scores(self._blocks, vectors, scores, self.tracks, self.dim, len(vectors))
+        _compiled.scores(self._blocks, _plain(vectors), scores, self.tracks, self.dim, len(vectors))
         return scores
 
-    def scores_of(self, vectors: Singles, rows: NDArray[np.int64]) -> Singles:
+    def scores_of(self, vectors: Singles, rows: Rows) -> Singles:
         """Return the dot products (groups, members, k) of vectors (groups, members, dim) with rows (groups, k)."""
         groups, members, _ = vectors.shape
         count = rows.shape[1]
         scores = np.empty((groups, members, count), dtype=np.float32)
-        vectors, rows = np.ascontiguousarray(vectors), np.ascontiguousarray(rows)
-        _compiled.scores_of(self._items, vectors, rows, scores, self.tracks, self.dim, groups, members, count)
+        _compiled.scores_of(
+            self._items, _plain(vectors), _plain(rows), scores, self.tracks, self.dim, groups, members, count
+        )
         return scores
 
-    def sums_of_powers(self, vectors: Singles, floors: Singles, factors: Singles, power: int) -> Singles:
-        """Return sum_u factor_u max(0, score_u - floor_u) ** power, (groups, tracks), without holding the scores.
-
-        `vectors` is (groups, members, dim), `floors` and `factors` are (groups, members).
-        """
+    def contenders(
+        self,
+        vectors: Singles,
+        low: Singles,
+        scale: Singles,
+        factors: Doubles,
+        power: int,
+        allowed: NDArray[np.bool_] | None,
+        count: int,
+    ) -> tuple[Rows, Singles, Doubles]:
+        """Return what `GroupScorer.contenders` does; what members think of any other track is not stored."""
         groups, members, _ = vectors.shape
-        sums = np.empty((groups, self.tracks), dtype=np.float32)
-        vectors = np.ascontiguousarray(vectors)
-        floors, factors = np.ascontiguousarray(floors), np.ascontiguousarray(factors)
-        _compiled.sums_of_powers(
-            self._blocks, vectors, floors, factors, sums, self.tracks, self.dim, groups, members, power
+        rows, votes = np.empty((groups, count), dtype=np.int64), np.empty((groups, members, count), dtype=np.float32)
+        tau = np.empty(groups)
+        _compiled.contenders(
+            self._items,
+            self._blocks,
+            _plain(vectors),
+            _plain(low),
+            _plain(scale),
+            _plain(factors),
+            _NONE if allowed is None else _plain(allowed),
+            rows,
+            votes,
+            tau,
+            self.tracks,
+            self.dim,
+            groups,
+            members,
+            count,
+            power,
         )
-        return sums
+        return rows, votes, tau
 
 
-def best(scores: Singles, k: int) -> tuple[Singles, NDArray[np.int64]]:
+def best(scores: Singles, k: int) -> tuple[Singles, Rows]:
     """Return values and columns (rows, k) of the k highest scores of each row, best first, ties by column."""
     rows, n = scores.shape
     columns, values = np.empty((rows, k), dtype=np.int64), np.empty((rows, k), dtype=np.float32)
-    _compiled.highest(np.ascontiguousarray(scores), columns, values, rows, n, k, True)
+    _compiled.highest(_plain(scores), columns, values, rows, n, k, True)
     return values, columns
 
 
-def highest(scores: Singles, k: int) -> tuple[NDArray[np.int64], Singles]:
+def highest(scores: Singles, k: int) -> tuple[Rows, Singles]:
     """Return the same columns (rows, k) in ascending order, and the least of each row's values, (rows,)."""
     rows, n = scores.shape
     columns, least = np.empty((rows, k), dtype=np.int64), np.empty(rows, dtype=np.float32)
-    _compiled.highest(np.ascontiguousarray(scores), columns, least, rows, n, k, False)
+    _compiled.highest(_plain(scores), columns, least, rows, n, k, False)
     return columns, least
 
 
 def race(
-    values: Doubles, weights: Doubles, had: Doubles, closed: NDArray[np.bool_], k: int, offset: float
-) -> tuple[NDArray[np.int64], Doubles, Doubles]:
-    """Return places, gains and shares as `race.race` does."""
-    groups, members, tracks = values.shape
-    places, won = np.empty((groups, k), dtype=np.int64), np.empty((groups, k))
-    shares = np.empty((groups, k, members))
-    values, closed = np.ascontiguousarray(values), np.ascontiguousarray(closed)
-    weights, had = np.ascontiguousarray(weights), np.ascontiguousarray(had)
-    _compiled.race(values, weights, had, closed, places, won, shares, groups, members, tracks, k, offset)
-    return places, won, shares
+    rows: Rows,
+    votes: Singles,
+    tau: Doubles,
+    weights: Doubles,
+    worth: Doubles,
+    had: Doubles,
+    caps: Doubles,
+    levels: Doubles,
+    power: int,
+    k: int,
+    offset: float,
+) -> tuple[Rows, Doubles, Doubles]:
+    """Return picks, gains and bounds, (groups, k) each, as `race.race` does."""
+    groups, members, tracks = votes.shape
+    picks, won, bound = np.empty((groups, k), dtype=np.int64), np.empty((groups, k)), np.empty((groups, k))
+    _compiled.race(
+        _plain(rows),
+        _plain(votes),
+        _plain(tau),
+        _plain(weights),
+        _plain(worth),
+        _plain(had),
+        _plain(caps),
+        levels,
+        picks,
+        won,
+        bound,
+        groups,
+        members,
+        tracks,
+        len(levels),
+        k,
+        power,
+        offset,
+    )
+    return picks, won, bound
 
 
-def highest_gain(
-    tau: Doubles, caps: Doubles, weights: Doubles, shares: Doubles, levels: Doubles, offset: float
-) -> Doubles:
-    """Return the bound (groups, steps) of `race.highest_gain`."""
-    groups, steps, members = shares.shape
-    bound = np.empty((groups, steps))
-    tau, caps = np.ascontiguousarray(tau), np.ascontiguousarray(caps)
-    weights, shares = np.ascontiguousarray(weights), np.ascontiguousarray(shares)
-    _compiled.highest_gain(tau, caps, weights, shares, levels, bound, groups, steps, members, len(levels), offset)
-    return bound
+def percentiles(
+    table: Singles, ranks: NDArray[np.int32], asked: Singles, low: Singles = _NONE, scale: Singles = _NONE
+) -> Singles:
+    """Return the percentiles (users, n) of `Calibration.percentiles`, of tables (users, Q).
 
-
-def percentiles(table: Singles, ranks: NDArray[np.int32], asked: Singles) -> Singles:
-    """Return the percentiles (users, n) of `Calibration.percentiles`, of tables (users, Q)."""
+    With `low` and `scale` (users,), what is asked for is relevance, while the tables are of scores.
+    """
     users, n = asked.shape
     share = np.empty((users, n), dtype=np.float32)
-    table, asked = np.ascontiguousarray(table), np.ascontiguousarray(asked)
-    _compiled.percentiles(table, ranks, asked, share, users, table.shape[1], n)
+    _compiled.percentiles(
+        _plain(table), ranks, _plain(low), _plain(scale), _plain(asked), share, users, table.shape[1], n
+    )
     return share

@@ -155,18 +155,18 @@ def _rank_tables(model: Recommender, strategy: str, tables: Sequence[_Table]) ->
     k = min(max(query.k for query, _ in tables), len(model.tracks))
     merged = strategy in LINEAR and not tables[0][0].discovery
     ranked = _rank_merged(ballots, k) if merged else STRATEGIES[strategy](ballots, k)
-    opinions = ballots.votes_of(ranked)
+    rows: NDArray[np.int64] = ranked.numpy(force=True)
+    opinions = ballots.votes_of(rows)
     kept_out = _kept_out(tables, excluded)
     lengths = [query.k for query, _ in tables]
-    rows, filled = _fill_up(model, ranked.numpy(force=True), opinions, kept_out, lengths)
-    if rows is not None:
-        ranked = torch.from_numpy(rows)
-        opinions = ballots.votes_of(ranked)
-    percentiles = ballots.calibration.percentiles(opinions.reshape(groups * size, -1)).reshape(groups, size, -1)
+    whole, filled = _fill_up(model, rows, opinions, kept_out, lengths)
+    if whole is not None:
+        rows, opinions = whole, ballots.votes_of(whole)
+    percentiles = ballots.percentiles(opinions)
     shares = weights / weights.sum(axis=1, keepdims=True)
     group_scores: list[list[float]] = np.matmul(shares[:, None, :], percentiles)[:, 0].tolist()
     candidates = [len(model.tracks) - len(out) for out in kept_out]
-    lists: list[list[int]] = ranked.tolist()
+    lists: list[list[int]] = rows.tolist()
     by_member: list[list[list[float]]] = percentiles.tolist()
     columns = zip(lists, group_scores, by_member, filled, strict=True)
     return [

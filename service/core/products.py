@@ -2,10 +2,16 @@
 
 from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from service.core import compiled
+from service.core.calibration import Calibration
+from service.core.ranking import Contenders, highest
+
+Doubles = NDArray[np.float64]
 
 _CACHED: Final = 1 << 17
 """Votes held at a time on a CPU: they stay in the second-level cache of a core from pass to pass."""
@@ -44,6 +50,21 @@ class TorchProducts:
             torch.bmm(factors[part, None, :], votes, out=sums[part])
         return sums[:, 0]
 
+    def contenders(
+        self, vectors: Tensor, of: Calibration, factors: Doubles, power: int, allowed: Tensor | None, count: int
+    ) -> Contenders:
+        """Return what `GroupScorer.contenders` does."""
+        device, shape = vectors.device, vectors.shape[:2]
+        low, scale = (torch.from_numpy(part).to(device).view(shape) for part in (of.low, of.scale))
+        by_member = torch.from_numpy(factors.astype(np.float32)).to(device)
+        sums = self.sums_of_powers(vectors * scale[:, :, None], low * scale, by_member, power)
+        if allowed is not None:
+            sums.masked_fill_(~allowed, -torch.inf)
+        rows, tau = highest(sums, count)
+        scores = self.scores_of(vectors, torch.from_numpy(rows).clamp(min=0).to(device)).numpy(force=True)
+        votes = of.relevance_of_some(scores.reshape(-1, scores.shape[2])).reshape(scores.shape)
+        return Contenders(rows, votes, tau)
+
 
 class CompiledProducts:
     """The same by this package's own loops, on the CPU: votes are added up in registers and never stored."""
@@ -59,10 +80,13 @@ class CompiledProducts:
         """Return the dot products (groups, n, k), the very numbers that `scores` gives."""
         return torch.from_numpy(self._factors.scores_of(vectors.numpy(), track_rows.numpy()))
 
-    def sums_of_powers(self, vectors: Tensor, floors: Tensor, factors: Tensor, power: int) -> Tensor:
-        """Return sum_u factor_u max(0, score_u - floor_u) ** power, (groups, tracks)."""
-        sums = self._factors.sums_of_powers(vectors.numpy(), floors.numpy(), factors.numpy(), power)
-        return torch.from_numpy(sums)
+    def contenders(
+        self, vectors: Tensor, of: Calibration, factors: Doubles, power: int, allowed: Tensor | None, count: int
+    ) -> Contenders:
+        """Return what `GroupScorer.contenders` does, looking at every track once."""
+        count, mask = min(count, self._factors.tracks), None if allowed is None else allowed.numpy()
+        found = self._factors.contenders(vectors.numpy(), of.low, of.scale, factors, power, mask, count)
+        return Contenders(*found)
 
 
 def products_with(item_factors: Tensor) -> TorchProducts | CompiledProducts:

@@ -3,36 +3,85 @@
 A track adds sum_u w_u log(1 + v_u / (U_u + c)), where v_u is its value to member u, U_u what u has, c an offset.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.core import compiled
 from service.core.ballots import NONE
+from service.core.ranking import Contenders
 
 Floats = NDArray[np.float64]
 
-_LEVELS: Final = np.array([0.5, 0.75, 1, 1.5])[:, None, None]
+_LEVELS: Final = np.array([0.5, 0.75, 1, 1.5])
 """Where a bound looks for the water level, in levels that would do if all members were under water and none full."""
 
 
-def race(
-    values: Floats, weights: Floats, had: Floats, closed: NDArray[np.bool_], k: int, offset: float
-) -> tuple[NDArray[np.int64], Floats, Floats]:
-    """Return which tracks win, what they gained, (groups, k), and the shares they found, (groups, k, members).
+class Voters(NamedTuple):
+    """The members of each group, (groups, members) all of it."""
 
-    `values` is (groups, members, tracks), `weights` and `had` (groups, members), `closed` (groups, tracks) True for
-    tracks that may not win. A place is `NONE` once nothing is left to win.
-    """
+    weights: Floats
+    worth: Floats
+    """What a vote of 1 is worth: a track's value is worth * vote ** power."""
+    had: Floats
+    """What they have before the race."""
+    caps: Floats
+    """The highest value of any track."""
+
+    def of(self, groups: NDArray[np.int64]) -> "Voters":
+        """Return those of some groups."""
+        return Voters(*(part[groups] for part in self))
+
+
+class Outcome(NamedTuple):
+    """Of each step of a race, (groups, k) all of it."""
+
+    picks: NDArray[np.int64]
+    """The row of the track that won, `NONE` once nothing is left."""
+    won: Floats
+    """What it gained, infinity for `NONE`."""
+    bound: Floats
+    """What no track that was not in the race could have gained, a finite number of no account for `NONE`."""
+
+
+def race(contenders: Contenders, voters: Voters, power: int, k: int, offset: float) -> Outcome:
+    """Return which tracks win, one after another; of tracks that gain alike the first."""
     if compiled.BUILT:
-        return compiled.race(values, weights, had, closed, k, offset)
+        return Outcome(*compiled.race(*contenders, *voters, _LEVELS, power, k, offset))
+    rows, votes, tau = contenders
+    values = raised(votes, power) * voters.worth[:, :, None]
+    places, shares = _places(values, voters, rows == NONE, k, offset)
+    won_values = np.take_along_axis(values, places[:, None, :].clip(min=0), axis=2).transpose(0, 2, 1)
+    won = (voters.weights[:, None, :] * np.log1p(won_values / (shares + offset))).sum(axis=2)
+    empty = places == NONE
+    picks = np.where(empty, NONE, np.take_along_axis(rows, places.clip(min=0), axis=1))
+    bound = highest_gain(tau, voters.caps, voters.weights, shares, offset)
+    return Outcome(picks, np.where(empty, np.inf, won), bound)
+
+
+def raised(votes: NDArray[np.float32], power: int) -> Floats:
+    """Return votes ** power; numpy's own power takes ten times as long."""
+    doubles = votes.astype(np.float64)
+    powers = doubles
+    for _ in range(power - 1):
+        powers = powers * doubles
+    return powers
+
+
+def _places(
+    values: Floats, voters: Voters, closed: NDArray[np.bool_], k: int, offset: float
+) -> tuple[NDArray[np.int64], Floats]:
+    """Return which tracks win, (groups, k), `NONE` once all are gone, and the shares they found, (groups, k, members).
+
+    `values` is (groups, members, tracks), `closed` (groups, tracks) True for tracks that may not win.
+    """
     groups, members, tracks = values.shape
     begins = np.arange(groups) * tracks
-    base = had + offset
+    base = voters.had + offset
     by_track = np.ascontiguousarray((values / base[:, :, None]).transpose(1, 0, 2)).reshape(members, -1)
     welfare = (by_track + 1).reshape(members, groups, tracks)  # of each member, if the track came next
-    equal = bool((weights == weights[:, :1]).all())
+    equal = bool((voters.weights == voters.weights[:, :1]).all())
     barred = np.where(closed, -np.inf, 0.0)
     places = np.empty((k, groups), dtype=np.int64)
     total = np.empty((groups, tracks))
@@ -40,17 +89,15 @@ def race(
         if equal:  # the product has its maximum where the sum of logarithms has
             np.multiply.reduce(welfare, axis=0, out=total)
         else:
-            np.einsum("gm,mgt->gt", weights, np.log(welfare), out=total)
+            np.einsum("gm,mgt->gt", voters.weights, np.log(welfare), out=total)
         total += barred
         winner = total.argmax(axis=1, out=places[step]) + begins
         barred.reshape(-1)[winner] = -np.inf
         welfare += by_track[:, winner][:, :, None]
     won_values = by_track[:, places + begins].transpose(2, 1, 0) * base[:, None, :]
-    shares = had[:, None, :] + won_values.cumsum(axis=1) - won_values
-    won = (weights[:, None, :] * np.log1p(won_values / (shares + offset))).sum(axis=2)
+    shares = voters.had[:, None, :] + won_values.cumsum(axis=1) - won_values
     empty = np.arange(k) >= (~closed).sum(axis=1, keepdims=True)
-    won[empty] = np.inf  # nothing could do better where nothing is left
-    return np.where(empty, NONE, places.T), won, shares
+    return np.where(empty, NONE, places.T), shares
 
 
 def highest_gain(tau: Floats, caps: Floats, weights: Floats, shares: Floats, offset: float) -> Floats:
@@ -63,11 +110,9 @@ def highest_gain(tau: Floats, caps: Floats, weights: Floats, shares: Floats, off
     members together, lower where some stand above it, higher where some are full. Any level is right, and near the best
     one the bound hardly changes.
     """
-    if compiled.BUILT:
-        return compiled.highest_gain(tau, caps, weights, shares, _LEVELS.ravel(), offset)
     base, by_member = shares + offset, weights[:, None, :]
     tau = np.maximum(tau, 0)[:, None]
-    level = _LEVELS * ((tau + (by_member * base).sum(axis=2)) / weights.sum(axis=1, keepdims=True))
+    level = _LEVELS[:, None, None] * ((tau + (by_member * base).sum(axis=2)) / weights.sum(axis=1, keepdims=True))
     filled = np.clip(level[..., None] - base, 0, caps[:, None, :])
     gain = (by_member * (np.log1p(filled / base) - filled / level[..., None])).sum(axis=3)
     bound: Floats = (gain + tau / level).min(axis=0)

@@ -26,6 +26,17 @@ class Ranking(NamedTuple):
     scores: Tensor
 
 
+class Contenders(NamedTuple):
+    """The tracks of each group among which a race is run."""
+
+    rows: NDArray[np.int64]
+    """(groups, tracks) ascending, -1 where a group may get fewer."""
+    votes: NDArray[np.float32]
+    """(groups, members, tracks) what the members think of them, anything for -1."""
+    tau: NDArray[np.float64]
+    """(groups,) what the sums of the other tracks do not exceed."""
+
+
 def sort_rows(scores: Tensor) -> Tensor:
     """Return each row of scores (rows, columns) in ascending order.
 

@@ -8,12 +8,14 @@ from collections.abc import Hashable, Sequence
 from functools import cache
 from typing import Protocol, TypeGuard, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from service.core.calibration import Calibration
 from service.core.history import History
 from service.core.ids import IdIndex
-from service.core.ranking import Ranking
+from service.core.ranking import Contenders, Ranking
 
 
 class Recommender(Protocol):
@@ -70,10 +72,19 @@ class SimilarTracks(Protocol):
 class GroupScorer(Protocol):
     """Can add up what the members of a group think of every track without holding what each of them thinks."""
 
-    def sums_of_powers(self, vectors: Tensor, floors: Tensor, factors: Tensor, power: int) -> Tensor:
-        """Return sum_u factor_u max(0, score_u - floor_u) ** power, (groups, tracks).
+    def contenders(
+        self,
+        vectors: Tensor,
+        of: Calibration,
+        factors: NDArray[np.float64],
+        power: int,
+        allowed: Tensor | None,
+        count: int,
+    ) -> Contenders:
+        """Return the `count` allowed tracks of each group with the highest sum_u factor_u relevance_u ** power.
 
-        `vectors` is (groups, members, dim), `floors` and `factors` are (groups, members).
+        `vectors` is (groups, members, dim), `of` the calibration of all these members, `factors` (groups, members),
+        `allowed` (groups, tracks) False for tracks that a group must not get.
         """
         ...
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core import compiled
-from service.core.calibration import Calibration
+from service.core.calibration import Calibration, calibration_ranks
 from service.core.products import CompiledProducts, TorchProducts
-from service.core.race import highest_gain, race
-from service.core.ranking import highest, top_k
+from service.core.race import Voters, race
+from service.core.ranking import Contenders, highest, top_k
 from tests.core import slow
 
 OFFSET = 1 / 60
@@ -63,17 +63,50 @@ def test_a_score_is_the_same_number_alone_in_company_and_for_a_track_of_its_own(
     assert torch.equal(together[:, rows[0]], products.scores_of(vectors[None], rows)[0])
 
 
-@given(**sizes, groups=st.integers(1, 3), members=st.integers(1, 14), power=st.integers(1, 4))
-def test_sums_of_powers_are_those_of_torch(
-    seed: int, tracks: int, dim: int, groups: int, members: int, power: int
+@given(
+    **sizes,
+    groups=st.integers(1, 3),
+    members=st.integers(1, 14),
+    power=st.integers(1, 4),
+    count=st.integers(1, 120),
+    barred=st.sampled_from([0, 0.3, 1]),
+)
+def test_contenders_have_the_highest_sums_of_torch(
+    seed: int, tracks: int, dim: int, groups: int, members: int, power: int, count: int, barred: float
 ) -> None:
     items, vectors = factors(seed, tracks, dim), factors(seed + 1, groups * members, dim).view(groups, members, dim)
-    floors, weights = factors(seed + 2, groups, members), factors(seed + 3, groups, members).abs()
+    random, ranks = np.random.default_rng(seed), calibration_ranks(tracks)
+    falling = np.linspace(2, -1, len(ranks)) * random.uniform(0.5, 2, (groups * members, 1))
+    of, by_member = Calibration(ranks, falling.astype(np.float32)), random.uniform(0.1, 2, (groups, members))
+    allowed = factors(seed + 2, groups, tracks) > barred if barred else None
 
-    sums = CompiledProducts(items).sums_of_powers(vectors, floors, weights, power)
+    rows, _, tau = CompiledProducts(items).contenders(vectors, of, by_member, power, allowed, count)
 
-    expected = TorchProducts(items.double()).sums_of_powers(vectors.double(), floors.double(), weights.double(), power)
-    assert sums.numpy() == pytest.approx(expected.numpy(), rel=1e-3, abs=1e-3)
+    plainly = TorchProducts(items.double())
+    low, scale = (torch.from_numpy(part).double().view(groups, members) for part in (of.low, of.scale))
+    sums = plainly.sums_of_powers(
+        vectors.double() * scale[..., None], low * scale, torch.from_numpy(by_member), power
+    ).numpy()
+    if allowed is not None:
+        sums[~allowed.numpy()] = -np.inf
+    expected = np.sort(sums, axis=1)[:, ::-1][:, : rows.shape[1]]  # near ties may be swapped, but not their sums
+    found = np.where(rows < 0, -np.inf, np.take_along_axis(sums, rows.clip(min=0), axis=1))
+    assert np.sort(found, axis=1)[:, ::-1] == pytest.approx(expected, rel=1e-3, abs=1e-3)
+    assert tau == pytest.approx(expected[:, -1], rel=1e-3, abs=1e-3)
+
+
+@given(**sizes, members=st.integers(1, 14), count=st.integers(1, 120))
+def test_votes_of_contenders_are_the_relevance_of_their_scores(
+    seed: int, tracks: int, dim: int, members: int, count: int
+) -> None:
+    items, vectors = factors(seed, tracks, dim), factors(seed + 1, members, dim)
+    products = CompiledProducts(items)
+    scores = products.scores(vectors)
+    of = Calibration.measure(scores)
+
+    rows, votes, _ = products.contenders(vectors[None], of, np.ones((1, members)), 3, None, count)
+
+    assert votes[0].tolist() == of.relevance(scores)[:, rows[0]].tolist()
 
 
 @given(
@@ -105,47 +138,41 @@ def test_the_best_are_those_that_sorting_finds(seed: int, columns: int, k: int, 
     members=st.integers(1, 8),
     tracks=st.integers(1, 60),
     k=st.integers(1, 40),
+    power=st.integers(1, 4),
     weighted=st.booleans(),
     heard=st.booleans(),
 )
 def test_the_race_ends_as_the_one_that_looks_at_every_track_in_every_step(
-    seed: int, members: int, tracks: int, k: int, weighted: bool, heard: bool
+    seed: int, members: int, tracks: int, k: int, power: int, weighted: bool, heard: bool
 ) -> None:
     random = np.random.default_rng(seed)
-    values = random.uniform(size=(2, members, tracks)) ** 3 / 10
-    weights = random.uniform(0.2, 3, (2, members)) if weighted else np.ones((2, members))
-    had = random.uniform(size=(2, members)) if heard else np.zeros((2, members))
-    closed = random.uniform(size=(2, tracks)) < 0.2
+    rows = np.where(random.uniform(size=(2, tracks)) < 0.2, -1, np.arange(1000, 1000 + tracks))
+    votes = random.uniform(size=(2, members, tracks)).astype(np.float32)
+    contenders = Contenders(rows, votes, random.uniform(-0.1, 0.5, 2))
+    voters = Voters(
+        weights=random.uniform(0.2, 3, (2, members)) if weighted else np.ones((2, members)),
+        worth=random.uniform(0.01, 0.2, (2, members)),
+        had=random.uniform(size=(2, members)) if heard else np.zeros((2, members)),
+        caps=random.uniform(size=(2, members)),
+    )
 
-    places, won, shares = race(values, weights, had, closed, k, OFFSET)
+    picks, won, bound = race(contenders, voters, power, k, OFFSET)
     with plain():
-        expected = race(values, weights, had, closed, k, OFFSET)
+        expected = race(contenders, voters, power, k, OFFSET)
 
-    assert places.tolist() == expected[0].tolist()
-    assert won == pytest.approx(expected[1])
+    assert picks.tolist() == expected.picks.tolist()
+    assert won == pytest.approx(expected.won)
     left = np.isfinite(won)  # what follows the end of a list is of no account
-    assert shares[left] == pytest.approx(expected[2][left])
+    assert bound[left] == pytest.approx(expected.bound[left])
 
 
 def test_of_tracks_that_gain_alike_the_first_wins() -> None:
-    values = np.array([[[0.1, 0.3, 0.3, 0.3], [0.3, 0.1, 0.1, 0.1]]])
+    votes = np.array([[[0.1, 0.3, 0.3, 0.3], [0.3, 0.1, 0.1, 0.1]]], dtype=np.float32)
+    contenders, each = Contenders(np.arange(4)[None], votes, np.zeros(1)), np.ones((1, 2))
 
     for weights in ([[1.0, 1.0]], [[1.0, 1.5]]):
-        places, _, _ = race(values, np.array(weights), np.zeros((1, 2)), np.zeros((1, 4), bool), 4, OFFSET)
-        assert [place for place in places[0].tolist() if place] == [1, 2, 3]
-
-
-@given(seed=st.integers(0, 10**6), members=st.integers(1, 8), steps=st.integers(1, 5))
-def test_the_bound_is_that_of_numpy(seed: int, members: int, steps: int) -> None:
-    random = np.random.default_rng(seed)
-    tau, caps, weights = random.uniform(-0.1, 0.5, 2), random.uniform(size=(2, members)), random.uniform(0.1, 3, 2)
-    shares = random.uniform(size=(2, steps, members)) ** 4
-
-    bound = highest_gain(tau, caps, np.tile(weights[:, None], members), shares, OFFSET)
-    with plain():
-        expected = highest_gain(tau, caps, np.tile(weights[:, None], members), shares, OFFSET)
-
-    assert bound == pytest.approx(expected)
+        picks = race(contenders, Voters(np.array(weights), each, 0 * each, each), 1, 4, OFFSET).picks
+        assert [row for row in picks[0].tolist() if row] == [1, 2, 3]
 
 
 @given(seed=st.integers(0, 10**6), tracks=st.sampled_from([1, 2, 40, 3000]), levels=st.sampled_from([1, 3, 10**6]))
@@ -162,6 +189,19 @@ def test_percentiles_are_those_of_numpy(seed: int, tracks: int, levels: int) -> 
     assert percentiles.tolist() == expected.tolist()
 
 
+@given(seed=st.integers(0, 10**6), tracks=st.sampled_from([1, 2, 40, 3000]), levels=st.sampled_from([1, 3, 10**6]))
+def test_percentiles_of_relevance_are_those_of_numpy(seed: int, tracks: int, levels: int) -> None:
+    random = np.random.default_rng(seed)
+    calibration = Calibration.measure(torch.from_numpy(random.integers(0, levels, (3, tracks)).astype(np.float32)))
+    relevance = calibration.relevance_of_some(random.integers(0, levels, (3, 40)).astype(np.float32))
+
+    percentiles = calibration.percentiles_of_relevance(relevance)
+    with plain():
+        expected = calibration.percentiles_of_relevance(relevance)
+
+    assert percentiles.tolist() == expected.tolist()
+
+
 def test_arrays_that_do_not_fit_together_are_refused() -> None:
     items = compiled.ItemFactors(np.ones((40, 3), dtype=np.float32))
 
@@ -169,5 +209,6 @@ def test_arrays_that_do_not_fit_together_are_refused() -> None:
         items.scores(np.ones((1, 4), dtype=np.float32))
     with pytest.raises(IndexError, match="no track row 40"):
         items.scores_of(np.ones((1, 1, 3), dtype=np.float32), np.array([[39, 40]]))
-    with pytest.raises(ValueError, match="array 0 has 16 bytes, not 32"):
-        compiled.race(np.ones((1, 1, 4), np.float32), np.ones((1, 1)), np.ones((1, 1)), np.zeros((1, 4), bool), 1, 1.0)  # type: ignore[arg-type]  # on purpose
+    rows, votes, each = np.arange(2)[None], np.ones((1, 1, 2)), np.ones((1, 1))
+    with pytest.raises(ValueError, match="array 1 has 16 bytes, not 8"):
+        compiled.race(rows, votes, each[0], each, each, each, each, each[0], 3, 1, OFFSET)  # type: ignore[arg-type]  # on purpose

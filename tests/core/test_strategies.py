@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from service.core.ballots import NONE
 from service.core.calibration import Calibration
 from service.core.race import highest_gain
+from service.core.ranking import Contenders, highest
 from service.core.strategies import ON_SCORES, STRATEGIES
 from tests.core import slow
 from tests.core.worlds import Table, ballots, falling
@@ -213,9 +214,9 @@ def test_groups_with_long_lists_race_a_few_at_a_time(monkeypatch: pytest.MonkeyP
     )
     shapes = []
 
-    def watched(values: NDArray[np.float64], *others: object) -> object:
-        shapes.append(values.shape)
-        return race(values, *others)
+    def watched(contenders: Contenders, *others: object) -> object:
+        shapes.append(contenders.votes.shape)
+        return race(contenders, *others)
 
     monkeypatch.setattr(fair_share_module, "race", watched)
     monkeypatch.setattr(fair_share_module, "_VALUES_AT_ONCE", 2 * 24 * 576)
@@ -228,10 +229,19 @@ def test_groups_with_long_lists_race_a_few_at_a_time(monkeypatch: pytest.MonkeyP
 class Sparing(Table):
     """Adds up what members think without showing it."""
 
-    def sums_of_powers(
-        self, vectors: torch.Tensor, floors: torch.Tensor, factors: torch.Tensor, power: int
-    ) -> torch.Tensor:
-        return ((vectors - floors[:, :, None]).clamp(min=0) ** power * factors[:, :, None]).sum(dim=1)
+    def contenders(
+        self,
+        vectors: torch.Tensor,
+        of: Calibration,
+        factors: NDArray[np.float64],
+        power: int,
+        allowed: torch.Tensor | None,
+        count: int,
+    ) -> Contenders:
+        votes = of.relevance(vectors.flatten(0, 1)).view_as(vectors).numpy()
+        sums = torch.from_numpy((votes**power * factors[:, :, None]).sum(axis=1, dtype=np.float32))
+        rows, tau = highest(sums if allowed is None else sums.masked_fill(~allowed, -torch.inf), count)
+        return Contenders(rows, np.take_along_axis(votes, rows[:, None, :], axis=2), tau)
 
 
 @given(

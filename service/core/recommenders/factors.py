@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from service.core.artifacts import Artifact
-from service.core.products import products_with
-from service.core.ranking import Ranking, top_k
+from service.core.calibration import Calibration
+from service.core.products import Doubles, products_with
+from service.core.ranking import Contenders, Ranking, top_k
 
 
 class FoldIn(BaseModel):
@@ -80,7 +81,7 @@ class Factors:
 
     def user_vectors(self, user_rows: Tensor) -> Tensor:
         """Return the user factors of these rows."""
-        return self._user_factors[user_rows.to(self._user_factors.device)]
+        return self._user_factors.index_select(0, user_rows.to(self._user_factors.device))
 
     def fold_in(self, liked: Sequence[Tensor]) -> Tensor:
         """Return for each guest the factors that training would give them, item factors fixed.
@@ -140,9 +141,11 @@ class Factors:
         """Return the dot products with the tracks of each group."""
         return self._products.scores_of(vectors, track_rows)
 
-    def sums_of_powers(self, vectors: Tensor, floors: Tensor, factors: Tensor, power: int) -> Tensor:
-        """Return what the members of each group think of every track, added up."""
-        return self._products.sums_of_powers(vectors, floors, factors, power)
+    def contenders(
+        self, vectors: Tensor, of: Calibration, factors: Doubles, power: int, allowed: Tensor | None, count: int
+    ) -> Contenders:
+        """Return the tracks of which the members of each group think most, added up."""
+        return self._products.contenders(vectors, of, factors, power, allowed, count)
 
     def contributions(self, vector: Tensor, history: Tensor, track_rows: Tensor) -> Tensor:  # noqa: ARG002 - the history says all
         """Return c_j y_j'W y_i for each j of the history, where W is the inverse that `fold_in` solves with.

@@ -17,7 +17,7 @@ _TIE_BREAK: Final = 1e-3
 
 def approval_voting(ballots: Ballots, k: int) -> Tensor:
     """Rank by the weighted share of members with the track in their top `APPROVED`, then by mean relevance."""
-    threshold = ballots.best_votes(APPROVED)[:, :, -1:]
+    threshold = torch.from_numpy(ballots.best_votes(APPROVED)[:, :, -1:]).to(ballots.votes.device)
     approvals = (ballots.votes >= threshold) & (ballots.votes > 0)
     shares = ballots.weights / ballots.weights.sum(dim=1, keepdim=True)
     approval = torch.bmm(shares[:, None, :], approvals.to(shares.dtype))[:, 0].double()

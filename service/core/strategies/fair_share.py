@@ -20,8 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from service.core.ballots import NONE, Ballots
-from service.core.race import Floats, highest_gain, race
-from service.core.ranking import highest
+from service.core.race import Floats, Voters, race, raised
 from service.core.sentences import Chosen, name, percent
 
 REFERENCE_LENGTH: Final = 30
@@ -50,33 +49,30 @@ _ROUNDING: Final = 1e-5
 
 def fair_share(ballots: Ballots, k: int) -> torch.Tensor:
     """Rank greedily by what a track adds to the weighted sum of log shares."""
-    weights = ballots.weights.numpy(force=True).astype(np.float64)
     power = ballots.model.calibration.sharpness
-    best = _raised(ballots.best_votes(REFERENCE_LENGTH).numpy(force=True), power)
-    ideal = best.sum(axis=2)
-    scale = np.divide(1, ideal, out=np.zeros(ideal.shape), where=ideal > _NOTHING)
-    caps = best[:, :, 0] * scale
-    had = _raised(ballots.played_votes(), power).sum(axis=2) * scale
-    sums = ballots.sums_of_powers(weights * scale, power)
-    if ballots.allowed is not None:
-        sums.masked_fill_(~ballots.allowed, -torch.inf)
-    picks = np.full((len(weights), min(k, sums.shape[1])), NONE)
-    waiting = _in_parts(np.arange(len(weights)), weights.shape[1], _SHORTLIST + k)
+    voters = _voters(ballots, power)
+    picks = np.full((ballots.groups, min(k, len(ballots.model.tracks))), NONE)
+    waiting = _in_parts(np.arange(ballots.groups), ballots.members, _SHORTLIST + k)
     while waiting:
         groups, size = waiting.pop()
-        every = len(groups) == len(weights)
-        some = slice(None) if every else groups
-        rows, tau = highest(sums if every else sums[torch.from_numpy(groups).to(sums.device)], size)
-        votes = ballots.votes_of(torch.from_numpy(rows), None if every else groups)
-        values = _raised(votes, power) * scale[some, :, None]
-        places, won, shares = race(values, weights[some], had[some], rows == NONE, picks.shape[1], OFFSET)
-        picks[some] = np.where(places == NONE, NONE, rows[np.arange(len(rows))[:, None], places])
-        if size >= sums.shape[1]:
+        some, their = (None, voters) if len(groups) == ballots.groups else (groups, voters.of(groups))
+        contenders = ballots.contenders(their.weights * their.worth, power, size, some)
+        outcome = race(contenders, their, power, picks.shape[1], OFFSET)
+        picks[groups] = outcome.picks
+        if size >= len(ballots.model.tracks):
             continue
-        bound = highest_gain(tau, caps[some], weights[some], shares, OFFSET)
-        again = groups[(won < bound - _ROUNDING).any(axis=1)]
-        waiting += _in_parts(again, weights.shape[1], size * _LONGER)
-    return torch.from_numpy(picks).to(sums.device)
+        again = groups[(outcome.won < outcome.bound - _ROUNDING).any(axis=1)]
+        waiting += _in_parts(again, ballots.members, size * _LONGER)
+    return torch.from_numpy(picks).to(ballots.weights.device)
+
+
+def _voters(ballots: Ballots, power: int) -> Voters:
+    """Return what is known of the members before anything is picked."""
+    best = raised(ballots.best_votes(REFERENCE_LENGTH), power)
+    ideal = best.sum(axis=2)
+    worth = np.divide(1, ideal, out=np.zeros(ideal.shape), where=ideal > _NOTHING)
+    had = raised(ballots.played_votes(), power).sum(axis=2) * worth
+    return Voters(ballots.weights.numpy(force=True).astype(np.float64), worth, had, best[:, :, 0] * worth)
 
 
 def _in_parts(groups: NDArray[np.int64], members: int, size: int) -> list[tuple[NDArray[np.int64], int]]:
@@ -85,19 +81,10 @@ def _in_parts(groups: NDArray[np.int64], members: int, size: int) -> list[tuple[
     return [(groups[first : first + at_once], size) for first in range(0, len(groups), at_once)]
 
 
-def _raised(votes: NDArray[np.float32], power: int) -> Floats:
-    """Return votes ** power; numpy's own power takes ten times as long."""
-    doubles = votes.astype(np.float64)
-    raised = doubles
-    for _ in range(power - 1):
-        raised = raised * doubles
-    return raised
-
-
 def fair_share_says(chosen: Chosen) -> list[str | None]:
     """Say whose part of what all have of their own best lists so far is how large."""
-    ideal = _raised(chosen.best[:, :REFERENCE_LENGTH], chosen.power).sum(axis=1, keepdims=True)
-    heard = _raised(np.concatenate([chosen.played, chosen.votes], axis=1), chosen.power)
+    ideal = raised(chosen.best[:, :REFERENCE_LENGTH], chosen.power).sum(axis=1, keepdims=True)
+    heard = raised(np.concatenate([chosen.played, chosen.votes], axis=1), chosen.power)
     had = np.divide(heard, ideal, out=np.zeros_like(heard), where=ideal > _NOTHING).cumsum(axis=1)
     return [_says(column) for column in had[:, chosen.played.shape[1] :].T]
 

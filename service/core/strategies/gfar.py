@@ -26,7 +26,7 @@ _TIE_BREAK: Final = 1e-6
 def gfar(ballots: Ballots, k: int) -> Tensor:
     """Rank greedily by the weighted chance that a track is the first one that a member wanted."""
     shortlist = Shortlist.of(ballots)
-    favourites = ballots.best_votes(FAVOURITES).numpy(force=True)
+    favourites = ballots.best_votes(FAVOURITES)
     chance = _chance(shortlist.votes, favourites)
     tie_break = _TIE_BREAK * np.einsum("gm,gmt->gt", shortlist.weights, shortlist.votes, dtype=np.float64)
     groups = np.arange(len(chance))

@@ -24,7 +24,7 @@ _TIE_BREAK: Final = 1e-3
 def spgreedy(ballots: Ballots, k: int) -> Tensor:
     """Rank greedily by the weight of the members whom a track is the first of the round to satisfy."""
     shortlist = Shortlist.of(ballots)
-    threshold = ballots.best_votes(FAVOURITES)[:, :, -1:].numpy(force=True)
+    threshold = ballots.best_votes(FAVOURITES)[:, :, -1:]
     satisfies = ((shortlist.votes >= threshold) & (shortlist.votes > 0)).astype(np.float32)
     tie_break = _TIE_BREAK * np.einsum("gm,gmt->gt", shortlist.weights, shortlist.votes, dtype=np.float64)
     groups = np.arange(len(satisfies))
