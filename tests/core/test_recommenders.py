@@ -103,15 +103,16 @@ def test_guests_fold_in_as_written_however_much_they_like(tmp_path: Path, likes:
 
 
 @pytest.mark.parametrize("likes", [2, 9])
-def test_rare_tracks_say_more_of_a_guest_and_few_tracks_say_little(tmp_path: Path, likes: int) -> None:
+def test_guests_of_few_tracks_are_near_the_mean_user_and_have_hardly_refused_the_rest(
+    tmp_path: Path, likes: int
+) -> None:
     rng = np.random.default_rng(4)
-    y = rng.normal(size=(12, 16)).astype(np.float32)
+    x, y = rng.normal(size=(4, 16)).astype(np.float32), rng.normal(size=(12, 16)).astype(np.float32)
     tracks = [f"t{row}" for row in range(12)]
-    weights = {**worlds.FOLD_IN, "popularity_exponent": 0.5, "shrinkage": 6.0}
+    weights = {**worlds.FOLD_IN, "popularity_exponent": 0.5, "shrinkage": 6.0, "pull": 2.0, "usual_length": 8.0}
     plays = {user: dict.fromkeys(heard, 1.0) for user, heard in zip("abcd", (tracks[:3], *[["t0"]] * 3), strict=True)}
-    worlds.publish_factors(
-        tmp_path, dict.fromkeys("abcd", [1.0] * 16), dict(zip(tracks, y.tolist(), strict=True)), plays, fold_in=weights
-    )
+    users, items = dict(zip("abcd", x.tolist(), strict=True)), dict(zip(tracks, y.tolist(), strict=True))
+    worlds.publish_factors(tmp_path, users, items, plays, fold_in=weights)
     model = worlds.load(tmp_path, "wmf")
     liked = np.arange(likes)
 
@@ -120,11 +121,24 @@ def test_rare_tracks_say_more_of_a_guest_and_few_tracks_say_little(tmp_path: Pat
 
     usual = (4 * 4**-0.5 + 2) / 6  # t0 has four listeners, t1 and t2 one; the others none, which counts as one
     rare = np.array([4**-0.5, *[1.0] * 11]) / usual
-    confidence = np.full(12, 0.1)
-    confidence[liked] += 0.9 * rare[liked]
-    w = np.linalg.inv(y.T @ np.diag(confidence) @ y + 0.01 * (1 + 6 / likes) * np.eye(16))
-    assert vector.numpy() == pytest.approx(w @ (confidence[liked] @ y[liked]), abs=1e-4)
+    confidence = np.full(12, 0.1 * min(1, likes / 8))
+    confidence[liked] = 0.1 + 0.9 * rare[liked]
+    doubt = 6 / likes  # 3 or .67, of which at most 2 towards the mean user
+    w = np.linalg.inv(y.T @ np.diag(confidence) @ y + 0.01 * (1 + doubt) * np.eye(16))
+    pull = 0.01 * min(doubt, 2) * x.mean(axis=0)
+    assert vector.numpy() == pytest.approx(w @ (confidence[liked] @ y[liked] + pull), abs=1e-4)
     assert parts.numpy() == pytest.approx(confidence[liked, None] * (y[liked] @ w @ y.T), abs=1e-4)
+    assert parts.sum(dim=0).numpy() == pytest.approx(y @ (vector.numpy() - w @ pull), abs=1e-4)
+
+
+def test_a_guest_is_folded_in_where_rounding_swallows_the_ridge(tmp_path: Path) -> None:
+    y = {song: [1000.0] * 4 for song in SONGS}  # all point one way, 4 million beside a lambda of .01
+    worlds.publish_factors(tmp_path, {"ann": [1.0] * 4}, y)
+    model = worlds.load(tmp_path, "wmf")
+
+    scores = model.score(model.fold_in([torch.tensor([0, 1, 2])]))
+
+    assert scores[0].tolist() == pytest.approx([3 / 3.1] * 4, abs=1e-3)  # three say 1, one says 0 and weighs .1
 
 
 def similar(root: Path, similarity: str) -> list[str]:

@@ -49,6 +49,7 @@ class WMF(Algorithm):
             "regularization": 100.0,
             "frequency_exponent": 0.0,
             "guest_shrinkage": 0.0,
+            "guest_length": 0.0,
             "album_weight": 0.0,
             "artist_weight": 0.0,
             "tail_boost": 1.0,
@@ -96,8 +97,12 @@ class WMF(Algorithm):
     """lambda, before it is scaled by how much is known of a user or a track."""
     frequency_exponent: float = Field(default=1.0, ge=0, le=1)
     """nu: lambda_u = lambda (|S_u| + w0 n_tracks)^nu, and likewise for tracks; 0 is one lambda for all."""
-    guest_shrinkage: float = Field(default=30.0, ge=0)
+    guest_shrinkage: float = Field(default=20.0, ge=0)
     """s: a guest who likes n tracks is regularised 1 + s / n times as much as a listener."""
+    guest_pull: float = Field(default=5.0, ge=0)
+    """q: min(s / n, q) of that towards the mean user, the rest towards 0."""
+    guest_length: float | None = Field(default=None, ge=0)
+    """m: w0 is n / m of itself for a guest who likes n < m tracks; None is the mean length of a history, 0 none."""
     learning_rate: float = Field(default=0.005, gt=0)
     """Step of `sgd`."""
     weight_decay: float = Field(default=0.005, ge=0)
@@ -137,7 +142,7 @@ class WMF(Algorithm):
         users = np.ascontiguousarray(factors.users[: scores.shape[0]])
         return Fitted(
             arrays={"user_factors": users, "item_factors": factors.items},
-            scoring={"similarity": "dot", "fold_in": self.fold_in()},
+            scoring={"similarity": "dot", "fold_in": self.fold_in(mean_length(data.interactions.positives))},
             curve=curve,
             metrics={**norms("user", users), **norms("item", factors.items)},
         )
@@ -196,7 +201,7 @@ class WMF(Algorithm):
                 descent = dense.Descent(self.learning_rate, self.weight_decay, self.batch_size)
                 return dense.descend(objective, start, descent, seed, device)
 
-    def fold_in(self) -> dict[str, JsonValue]:
+    def fold_in(self, usual_length: float) -> dict[str, JsonValue]:
         """Return the weights that a guest's factors are solved with: those of a cell that was played once."""
         relative = self.weight == "relative"
         liked = self.unobserved_weight + self.alpha * (1.0 if relative else math.log1p(1 / self.eps))
@@ -207,7 +212,15 @@ class WMF(Algorithm):
             "regularization": self.regularization,
             "frequency_exponent": self.frequency_exponent,
             "shrinkage": self.guest_shrinkage,
+            "pull": self.guest_pull,
+            "usual_length": usual_length if self.guest_length is None else self.guest_length,
         }
+
+
+def mean_length(heard: csr_array) -> float:
+    """Return the mean number of tracks of those who have heard any."""
+    lengths = np.diff(heard.indptr)
+    return float(lengths[lengths > 0].mean())
 
 
 def logarithmic_weight(heard: csr_array, eps: float) -> Floats:

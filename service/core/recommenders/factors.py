@@ -32,6 +32,29 @@ class FoldIn(BaseModel):
     """Nu: lambda is multiplied by (|S| + w0 * tracks) ** nu (Rendle et al., RecSys 2022, equation 7)."""
     shrinkage: float = Field(default=0.0, ge=0)
     """s: lambda is multiplied by 1 + s / |S| too, as a few tracks say little of a taste."""
+    pull: float = Field(default=0.0, ge=0)
+    """q: min(s / |S|, q) times lambda pulls towards the mean user, the rest towards 0."""
+    usual_length: float = Field(default=0.0, ge=0)
+    """m: w0 is multiplied by min(1, |S| / m), as who names a few tracks has hardly refused all others; 0 leaves w0."""
+
+    def unobserved(self, liked: int) -> float:
+        """Return w0 for a guest who likes so many tracks."""
+        return self.unobserved_weight * (min(1, liked / self.usual_length) if self.usual_length else 1)
+
+    def ridge(self, liked: int, tracks: int) -> float:
+        """Return lambda for a guest who likes so many of the tracks."""
+        return self._of_listeners(liked, tracks) * (1 + self._doubt(liked))
+
+    def pull_to_mean(self, liked: int, tracks: int) -> float:
+        """Return the part of lambda that pulls towards the mean user."""
+        return self._of_listeners(liked, tracks) * min(self._doubt(liked), self.pull)
+
+    def _of_listeners(self, liked: int, tracks: int) -> float:
+        scale: float = (liked + self.unobserved_weight * tracks) ** self.frequency_exponent
+        return self.regularization * scale
+
+    def _doubt(self, liked: int) -> float:
+        return self.shrinkage / max(liked, 1)
 
 
 class FactorsScoring(BaseModel):
@@ -57,15 +80,18 @@ class Factors:
         self._user_factors = user_factors
         self._item_factors = item_factors
         self._products = products_with(item_factors)
-        self._scoring = scoring
-        weights = scoring.fold_in
+        self._similarity = scoring.similarity
+        self._weights = weights = scoring.fold_in
         rare = rarity(artifact.history.listeners, weights.popularity_exponent).to(item_factors)
-        self._excess = (weights.liked_confidence - weights.unobserved_weight) * rare
-        """c - w0 of every track, (tracks,)."""
+        excess = weights.liked_confidence - weights.unobserved_weight
+        self._confidence = weights.unobserved_weight + excess * rare
+        """c of every track, (tracks,)."""
         self._gramian = item_factors.T @ item_factors
         strengths, axes = torch.linalg.eigh(self._gramian.double())
         self._strengths, self._axes = strengths.clamp(min=0).float(), axes.float()
         """Eigenvalues (dim,) and eigenvectors (dim, dim), a column each, of Y'Y."""
+        self._mean_user = user_factors.sum(dim=0) / max(len(user_factors), 1) @ self._axes
+        """Mean of the user factors in these axes, (dim,)."""
 
     @classmethod
     def from_artifact(cls, artifact: Artifact) -> Self:
@@ -86,52 +112,62 @@ class Factors:
     def fold_in(self, liked: Sequence[Tensor]) -> Tensor:
         """Return for each guest the factors that training would give them, item factors fixed.
 
-        x = W Y_S'c, W = (w0 Y'Y + Y_S'E Y_S + lambda I)^-1 with E = diag(c - w0), equation 4 of Hu et al. 2008 for one
-        user who likes the tracks S.
+        x = W (Y_S'c + b), W = (w0 Y'Y + Y_S'E Y_S + lambda I)^-1 with E = diag(c - w0), equation 4 of Hu et al. 2008
+        for one user who likes the tracks S and whom b pulls towards the mean user.
         """
         return torch.stack([self._folded(rows.to(self._item_factors.device)) for rows in liked])
 
     def _folded(self, liked: Tensor) -> Tensor:
         """Return the vector (dim,) of a guest who likes the tracks (n,)."""
+        confidence, pull = self._confidence[liked], self._pull(liked)
         vector: Tensor
         if self._few(liked):
             shrunk, kernel = self._kernel(liked)
-            vector = self._axes @ (torch.linalg.solve(kernel.T, self._confidence(liked)) @ shrunk)
+            unexplained = confidence - self._excess(liked) * (shrunk @ pull)
+            vector = self._axes @ (torch.linalg.solve(kernel.T, unexplained) @ shrunk + pull / self._diagonal(liked))
         else:
-            vector = torch.linalg.solve(self._system(liked), self._confidence(liked) @ self._item_factors[liked])
+            right = confidence @ self._item_factors[liked] + self._axes @ pull
+            vector = self._solved(liked, right[:, None])[:, 0]
         return vector
 
     def _few(self, liked: Tensor) -> bool:
         """Return whether a system of so many tracks takes less than one as wide as a factor."""
         return 2 * len(liked) < self._item_factors.shape[1]
 
-    def _confidence(self, liked: Tensor) -> Tensor:
-        """Return c of liked tracks, (n,)."""
-        return self._scoring.fold_in.unobserved_weight + self._excess[liked]
+    def _excess(self, liked: Tensor) -> Tensor:
+        """Return c - w0 of liked tracks, (n,)."""
+        return self._confidence[liked] - self._weights.unobserved(len(liked))
 
-    def _ridge(self, liked: int) -> float:
-        """Return lambda for a guest who likes so many tracks."""
-        weights = self._scoring.fold_in
-        scale: float = (liked + weights.unobserved_weight * len(self.tracks)) ** weights.frequency_exponent
-        return weights.regularization * scale * (1 + weights.shrinkage / max(liked, 1))
+    def _pull(self, liked: Tensor) -> Tensor:
+        """Return b in the axes of Y'Y, (dim,)."""
+        pull: Tensor = self._weights.pull_to_mean(len(liked), len(self.tracks)) * self._mean_user
+        return pull
 
-    def _system(self, liked: Tensor) -> Tensor:
-        """Return the inverse of W, B + Y_S'E Y_S with B = w0 Y'Y + lambda I, (dim, dim)."""
-        factors = self._item_factors[liked]
-        of_liked = factors.T @ (self._excess[liked, None] * factors)
-        system: Tensor = self._scoring.fold_in.unobserved_weight * self._gramian + of_liked
-        system.diagonal().add_(self._ridge(len(liked)))
-        return system
+    def _diagonal(self, liked: Tensor) -> Tensor:
+        """Return B = w0 Y'Y + lambda I in the axes of Y'Y, where it is diagonal, (dim,)."""
+        diagonal: Tensor = self._weights.unobserved(len(liked)) * self._strengths
+        return diagonal.add_(self._weights.ridge(len(liked), len(self.tracks)))
+
+    def _solved(self, liked: Tensor, right: Tensor) -> Tensor:
+        """Return W right, (dim, n), the inverse of W being B + Y_S'E Y_S."""
+        factors, unobserved = self._item_factors[liked], self._weights.unobserved(len(liked))
+        weighted = self._excess(liked)[:, None] * factors
+        system = torch.addmm(self._gramian, factors.T, weighted, beta=unobserved)
+        system.diagonal().add_(self._weights.ridge(len(liked), len(self.tracks)))
+        triangle, failed = torch.linalg.cholesky_ex(system)
+        if failed:  # rounding swallowed a ridge that is tiny beside Y'Y
+            inverse: Tensor = torch.linalg.pinv(system, hermitian=True)
+            return inverse @ right
+        return torch.cholesky_solve(right, triangle)
 
     def _kernel(self, liked: Tensor) -> tuple[Tensor, Tensor]:
         """Return Y_S B^-1 in the axes of Y'Y, (n, dim), and K = I + Y_S B^-1 Y_S'E, (n, n).
 
-        Y_S W = K^-1 Y_S B^-1, and B is diagonal in these axes: a system as small as there are tracks.
+        Y_S W = K^-1 Y_S B^-1, a system as small as there are tracks.
         """
         turned = self._item_factors[liked] @ self._axes
-        diagonal = self._scoring.fold_in.unobserved_weight * self._strengths + self._ridge(len(liked))
-        shrunk = turned / diagonal
-        return shrunk, torch.eye(len(liked), device=liked.device) + shrunk @ turned.T * self._excess[liked]
+        shrunk = turned / self._diagonal(liked)
+        return shrunk, torch.eye(len(liked), device=liked.device) + shrunk @ turned.T * self._excess(liked)
 
     def score(self, vectors: Tensor) -> Tensor:
         """Return the dot products with every track."""
@@ -150,9 +186,9 @@ class Factors:
     def contributions(self, vector: Tensor, history: Tensor, track_rows: Tensor) -> Tensor:  # noqa: ARG002 - the history says all
         """Return c_j y_j'W y_i for each j of the history, where W is the inverse that `fold_in` solves with.
 
-        Hu et al. 2008, section 5. Adds up to the score of a vector that was folded in. The stored vector of a user was
-        trained with weights of its own, which the artifact does not keep: there it is what the history would say if
-        each of its tracks had been liked once.
+        Hu et al. 2008, section 5. Adds up to the score of a vector that was folded in, less b'W y_i of the mean user.
+        The stored vector of a user was trained with weights of its own, which the artifact does not keep: there it is
+        what the history would say if each of its tracks had been liked once.
         """
         asked = self._item_factors[track_rows]
         parts: Tensor
@@ -160,13 +196,13 @@ class Factors:
             shrunk, kernel = self._kernel(history)
             parts = torch.linalg.solve(kernel, shrunk @ (asked @ self._axes).T)
         else:
-            parts = self._item_factors[history] @ torch.linalg.solve(self._system(history), asked.T)
-        return parts.mul_(self._confidence(history)[:, None])
+            parts = self._item_factors[history] @ self._solved(history, asked.T)
+        return parts.mul_(self._confidence[history][:, None])
 
     def similar(self, track_row: int, k: int) -> Ranking:
         """Return the tracks with the highest dot product or cosine, as the manifest's `similarity` says."""
         scores = self._item_factors @ self._item_factors[track_row]
-        if self._scoring.similarity == "cosine":
+        if self._similarity == "cosine":
             norms = self._item_factors.norm(dim=1) * self._item_factors[track_row].norm()
             scores = scores / norms.clamp(min=torch.finfo(scores.dtype).tiny)
         scores[track_row] = -torch.inf
