@@ -189,7 +189,7 @@ INLINE int any_reaches(const float *values, float enough) {
 }
 
 /* The columns of the k highest of n values, ascending, of equal values the lowest; `least` is the least of these values.
- * Returns 0 where memory is short. */
+ * Returns 0 where memory is short, or so many values are NaN that there are no k highest. */
 WIDEST static int highest_of(const float *values, Py_ssize_t n, Py_ssize_t k, int64_t *columns, float *least) {
     float *maxima = malloc((size_t)LEAST(4 * k, n) * sizeof(float));
     if (!maxima) return 0;
@@ -197,6 +197,7 @@ WIDEST static int highest_of(const float *values, Py_ssize_t n, Py_ssize_t k, in
     free(maxima);
     Py_ssize_t count = 0, found = 0, ties = k;
     for (Py_ssize_t i = 0; i < n; i++) count += values[i] >= enough;
+    if (count < k) return 0;
     Entry *entries = malloc((size_t)(count + 1) * sizeof(Entry)); /* one more than are kept, to write to */
     float *room = malloc((size_t)(count + 1) * sizeof(float));
     if (entries && room) {
@@ -220,6 +221,10 @@ WIDEST static int highest_of(const float *values, Py_ssize_t n, Py_ssize_t k, in
     return found == k;
 }
 
+static PyObject *no_highest(Py_ssize_t k, Py_ssize_t n) {
+    return PyErr_Format(PyExc_ValueError, "there are no %zd highest of %zd scores: some are NaN, or memory is short", k, n);
+}
+
 static int best_first(const void *left, const void *right) {
     const Entry *a = left, *b = right;
     if (a->value != b->value) return a->value > b->value ? -1 : 1;
@@ -240,6 +245,7 @@ static PyObject *highest(PyObject *module, PyObject *arguments) {
         int64_t *columns = (int64_t *)b[1].buf + row * k;
         float least, *out = (float *)b[2].buf + (sorted ? row * k : row);
         possible = highest_of(values, n, k, columns, &least);
+        if (!possible) break;
         if (!sorted) {
             *out = least;
             continue;
@@ -250,7 +256,7 @@ static PyObject *highest(PyObject *module, PyObject *arguments) {
     }
     free(entries);
     PyObject *nothing = done(b, LENGTH(b));
-    return possible ? nothing : PyErr_Format(PyExc_MemoryError, "no room for the best %zd of %zd", k, n);
+    return possible ? nothing : no_highest(k, n);
 }
 
 /* A score in units of relevance. */
@@ -316,7 +322,7 @@ static PyObject *contenders(PyObject *module, PyObject *arguments) {
     }
     free(sums), free(scaled), free(blocks);
     PyObject *nothing = done(b, LENGTH(b));
-    return possible ? nothing : PyErr_Format(PyExc_MemoryError, "no room for %zd of %zd tracks", count, tracks);
+    return possible ? nothing : no_highest(count, tracks);
 }
 
 /* What a track adds to the sum of weighted logarithms. */

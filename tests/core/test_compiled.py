@@ -202,6 +202,15 @@ def test_percentiles_of_relevance_are_those_of_numpy(seed: int, tracks: int, lev
     assert percentiles.tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize("columns", [1, 31, 500])
+def test_scores_that_are_no_numbers_are_refused(columns: int) -> None:
+    scores = np.full((2, columns), np.nan, dtype=np.float32)
+
+    for select in (compiled.best, compiled.highest):
+        with pytest.raises(ValueError, match="NaN"):
+            select(scores, 1)
+
+
 def test_arrays_that_do_not_fit_together_are_refused() -> None:
     items = compiled.ItemFactors(np.ones((40, 3), dtype=np.float32))
 
