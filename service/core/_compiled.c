@@ -99,36 +99,52 @@ static void sums_of_powers_with(const float *blocks, Py_ssize_t tracks, Py_ssize
 #undef CALL
 }
 
-/* Lays some rows of item factors out as blocks; they lie anywhere in memory, so those to come are asked for early. */
-static void gather(const float *items, Py_ssize_t dim, const int64_t *rows, Py_ssize_t count, float *blocks) {
+/* A score in units of relevance. */
+INLINE float relevance(float score, float low, float scale) {
+    const float vote = (score - low) * scale;
+    return vote > 0 ? LEAST(vote, 1) : 0;
+}
+
+/* What some listeners think of some tracks, (members, count): scores, or relevance where `low` is given. Rows of item
+ * factors lie anywhere in memory, so those to come are asked for early; `blocks` is room for them, laid out as blocks. */
+static void votes_of(const float *items, Py_ssize_t dim, const float *vectors, const float *low, const float *scale,
+                     Py_ssize_t members, const int64_t *rows, Py_ssize_t count, float *blocks, float *votes) {
     for (Py_ssize_t i = 0; i < count; i++) {
         if (i + EARLY < count)
             for (Py_ssize_t d = 0; d < dim; d += LINE) __builtin_prefetch(items + rows[i + EARLY] * dim + d);
-        const float *item = items + rows[i] * dim;
+        const float *item = items + (rows[i] < 0 ? 0 : rows[i]) * dim;
         float *block = blocks + i / BLOCK * BLOCK * dim + i % BLOCK;
         for (Py_ssize_t d = 0; d < dim; d++) block[d * BLOCK] = item[d];
     }
+    scores_with(blocks, count, dim, vectors, members, votes);
+    for (Py_ssize_t u = 0; low && u < members; u++, votes += count)
+        for (Py_ssize_t i = 0; i < count; i++) votes[i] = relevance(votes[i], low[u], scale[u]);
 }
 
 static PyObject *scores_of(PyObject *module, PyObject *arguments) {
-    Py_buffer b[4];
+    Py_buffer b[6];
     Py_ssize_t tracks, dim, groups, members, count;
-    if (!PyArg_ParseTuple(arguments, "y*y*y*w*nnnnn", b, b + 1, b + 2, b + 3, &tracks, &dim, &groups, &members, &count))
+    if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*w*nnnnn", b, b + 1, b + 2, b + 3, b + 4, b + 5, &tracks, &dim, &groups,
+                          &members, &count))
         return NULL;
-    const Py_ssize_t bytes[] = {tracks * dim * FLOATS, groups * members * dim * FLOATS, groups * count * INT64S,
-                                groups * members * count * FLOATS};
+    const Py_ssize_t voters = groups * members;
+    const int of_relevance = b[1].len > 0;
+    const Py_ssize_t bytes[] = {tracks * dim * FLOATS,   of_relevance ? voters * FLOATS : 0,
+                                of_relevance ? voters * FLOATS : 0, voters * dim * FLOATS, groups * count * INT64S,
+                                voters * count * FLOATS};
     if (!fit(b, bytes, LENGTH(b))) return NULL;
-    const int64_t *rows = b[2].buf;
+    const float *low = of_relevance ? b[1].buf : NULL, *scale = b[2].buf;
+    const int64_t *rows = b[4].buf;
     for (Py_ssize_t i = 0; i < groups * count; i++)
-        if (rows[i] < 0 || rows[i] >= tracks) {
+        if (rows[i] < -1 || rows[i] >= tracks) {
             done(b, LENGTH(b));
             return PyErr_Format(PyExc_IndexError, "there is no track row %lld", (long long)rows[i]);
         }
     float *blocks = calloc((size_t)(BLOCKS(count) * dim), sizeof(float));
     for (Py_ssize_t group = 0; blocks && group < groups; group++) {
-        gather(b[0].buf, dim, rows + group * count, count, blocks);
-        scores_with(blocks, count, dim, (float *)b[1].buf + group * members * dim, members,
-                    (float *)b[3].buf + group * members * count);
+        const Py_ssize_t first = group * members;
+        votes_of(b[0].buf, dim, (float *)b[3].buf + first * dim, low ? low + first : NULL, scale + first, members,
+                 rows + group * count, count, blocks, (float *)b[5].buf + first * count);
     }
     PyObject *nothing = done(b, LENGTH(b));
     return blocks || !count ? (free(blocks), nothing) : PyErr_NoMemory();
@@ -259,12 +275,6 @@ static PyObject *highest(PyObject *module, PyObject *arguments) {
     return possible ? nothing : no_highest(k, n);
 }
 
-/* A score in units of relevance. */
-INLINE float relevance(float score, float low, float scale) {
-    const float vote = (score - low) * scale;
-    return vote > 0 ? LEAST(vote, 1) : 0;
-}
-
 /* The `count` tracks of a group with the highest sums, ascending, what each member thinks of them, and the least of these
  * sums; `blocks` is room for the factors of these tracks. Tracks with a sum of -INFINITY are -1. */
 static int contenders_of(const float *items, Py_ssize_t tracks, Py_ssize_t dim, const float *vectors, const float *low,
@@ -273,10 +283,7 @@ static int contenders_of(const float *items, Py_ssize_t tracks, Py_ssize_t dim, 
     float least;
     if (!highest_of(sums, tracks, count, rows, &least)) return 0;
     *tau = least;
-    gather(items, dim, rows, count, blocks);
-    scores_with(blocks, count, dim, vectors, members, votes);
-    for (Py_ssize_t u = 0; u < members; u++, votes += count)
-        for (Py_ssize_t i = 0; i < count; i++) votes[i] = relevance(votes[i], low[u], scale[u]);
+    votes_of(items, dim, vectors, low, scale, members, rows, count, blocks, votes);
     for (Py_ssize_t i = 0; least == -INFINITY && i < count; i++)
         if (sums[rows[i]] == -INFINITY) rows[i] = -1;
     return 1;
@@ -362,11 +369,12 @@ WIDEST static int64_t best_by_product(const double *values, const double *scale,
     return winner;
 }
 
-/* No track off the list can gain more than this; `race.highest_gain` says why. */
-static double highest_gain(double tau, const double *caps, const double *weights, const double *shares,
-                           Py_ssize_t members, const double *levels, Py_ssize_t count, double offset) {
+/* Whether a track off the list may gain more than this; `race.highest_gain` says why no track gains more than the least
+ * that any level allows. */
+static int may_gain(double more_than, double tau, const double *caps, const double *weights, const double *shares,
+                    Py_ssize_t members, const double *levels, Py_ssize_t count, double offset) {
     const double sum = tau > 0 ? tau : 0;
-    double weight = 0, water = sum, least = INFINITY;
+    double weight = 0, water = sum;
     for (Py_ssize_t u = 0; u < members; u++) {
         weight += weights[u];
         water += weights[u] * (shares[u] + offset);
@@ -378,27 +386,28 @@ static double highest_gain(double tau, const double *caps, const double *weights
             const double base = shares[u] + offset, filled = fmin(fmax(level - base, 0), caps[u]);
             if (filled > 0) most += weights[u] * (log1p(filled / base) - filled / level);
         }
-        least = LEAST(most, least);
+        if (most <= more_than) return 0;
     }
-    return least;
+    return 1;
 }
 
 /* The members of a group, and what they have by now. */
 typedef struct {
-    const double *weights, *worth, *caps;
+    const double *weights, *worth;
     double *shares;
     Py_ssize_t count;
 } Voters;
 
-/* One group's race; `room` is for tracks * (members + 2) + members numbers. */
-static void race_of(const float *votes, const int64_t *rows, Py_ssize_t tracks, double tau, Voters voters,
-                    const double *levels, Py_ssize_t level_count, int power, Py_ssize_t k, double offset, double *room,
-                    int64_t *picks, double *won, double *bound) {
+/* One group's race; `room` is for tracks * (members + 2) + members numbers. Returns whether a track that was not in it
+ * may have gained more than a winner by more than `rounding`. */
+static int race_of(const float *votes, const int64_t *rows, Py_ssize_t tracks, double tau, Voters voters,
+                   const double *levels, Py_ssize_t level_count, int power, Py_ssize_t k, double offset,
+                   double rounding, double *room, int64_t *picks) {
     const Py_ssize_t members = voters.count;
     const double *weights = voters.weights;
     double *values = room, *standing = values + members * tracks, *products = standing + tracks;
     double *scale = products + tracks, *shares = voters.shares;
-    int equal = 1;
+    int equal = 1, in_doubt = 0;
     for (Py_ssize_t u = 0; u < members; u++) {
         equal &= weights[u] == weights[0];
         for (Py_ssize_t i = u * tracks; i < (u + 1) * tracks; i++) {
@@ -414,42 +423,66 @@ static void race_of(const float *votes, const int64_t *rows, Py_ssize_t tracks, 
         for (Py_ssize_t u = 0; u < members; u++) scale[u] = 1 / (shares[u] + offset);
         const int64_t winner = equal ? best_by_product(values, scale, members, tracks, standing, products)
                                      : best_by_gain(values, weights, scale, members, tracks, standing);
-        bound[step] = highest_gain(tau, voters.caps, weights, shares, members, levels, level_count, offset);
         picks[step] = winner < 0 ? -1 : rows[winner];
-        won[step] = winner < 0 ? INFINITY : gain(values + winner, weights, scale, members, tracks);
         if (winner < 0) continue;
+        const double won = gain(values + winner, weights, scale, members, tracks);
+        in_doubt = in_doubt || may_gain(won + rounding, tau, voters.worth, weights, shares, members, levels, level_count,
+                                        offset);
         standing[winner] = -INFINITY;
         for (Py_ssize_t u = 0; u < members; u++) shares[u] += values[u * tracks + winner];
     }
+    return in_doubt;
 }
 
 static PyObject *race(PyObject *module, PyObject *arguments) {
-    Py_buffer b[11];
+    Py_buffer b[9];
     Py_ssize_t groups, members, tracks, levels, k;
     int power;
-    double offset;
-    if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*y*y*y*w*w*w*nnnnnid", b, b + 1, b + 2, b + 3, b + 4, b + 5, b + 6, b + 7,
-                          b + 8, b + 9, b + 10, &groups, &members, &tracks, &levels, &k, &power, &offset))
+    double offset, rounding;
+    if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*y*y*w*w*nnnnnidd", b, b + 1, b + 2, b + 3, b + 4, b + 5, b + 6, b + 7,
+                          b + 8, &groups, &members, &tracks, &levels, &k, &power, &offset, &rounding))
         return NULL;
     const Py_ssize_t voters = groups * members;
-    const Py_ssize_t bytes[] = {groups * tracks * INT64S, voters * tracks * FLOATS, groups * DOUBLES,  voters * DOUBLES,
-                                voters * DOUBLES,         voters * DOUBLES,         voters * DOUBLES,  levels * DOUBLES,
-                                groups * k * INT64S,      groups * k * DOUBLES,     groups * k * DOUBLES};
+    const Py_ssize_t bytes[] = {groups * tracks * INT64S, voters * tracks * FLOATS, groups * DOUBLES,
+                                voters * DOUBLES,         voters * DOUBLES,         voters * DOUBLES,
+                                levels * DOUBLES,         groups * k * INT64S,      groups};
     if (!fit(b, bytes, LENGTH(b))) return NULL;
     double *room = malloc((size_t)(tracks * (members + 2) + 2 * members) * sizeof(double));
     for (Py_ssize_t group = 0; room && group < groups; group++) {
         const Py_ssize_t first = group * members;
         double *shares = room + tracks * (members + 2) + members;
         memcpy(shares, (double *)b[5].buf + first, (size_t)members * sizeof(double));
-        const Voters of_group = {(double *)b[3].buf + first, (double *)b[4].buf + first, (double *)b[6].buf + first, shares,
-                                 members};
-        race_of((float *)b[1].buf + first * tracks, (int64_t *)b[0].buf + group * tracks, tracks,
-                ((double *)b[2].buf)[group], of_group, b[7].buf, levels, power, k, offset, room,
-                (int64_t *)b[8].buf + group * k, (double *)b[9].buf + group * k, (double *)b[10].buf + group * k);
+        const Voters of_group = {(double *)b[3].buf + first, (double *)b[4].buf + first, shares, members};
+        ((char *)b[8].buf)[group] =
+            (char)race_of((float *)b[1].buf + first * tracks, (int64_t *)b[0].buf + group * tracks, tracks,
+                          ((double *)b[2].buf)[group], of_group, b[6].buf, levels, power, k, offset, rounding, room,
+                          (int64_t *)b[7].buf + group * k);
     }
     free(room);
     PyObject *nothing = done(b, LENGTH(b));
     return room ? nothing : PyErr_NoMemory();
+}
+
+/* What relevance to some power adds up to over the best tracks of each user, the first of the kept ranks. */
+static PyObject *ideals(PyObject *module, PyObject *arguments) {
+    Py_buffer b[4];
+    Py_ssize_t users, kept, best;
+    int power;
+    if (!PyArg_ParseTuple(arguments, "y*y*y*w*nnni", b, b + 1, b + 2, b + 3, &users, &kept, &best, &power)) return NULL;
+    const Py_ssize_t bytes[] = {users * kept * FLOATS, users * FLOATS, users * FLOATS, users * DOUBLES};
+    if (!fit(b, bytes, LENGTH(b))) return NULL;
+    const float *scores = b[0].buf, *low = b[1].buf, *scale = b[2].buf;
+    for (Py_ssize_t u = 0; u < users; u++, scores += kept) {
+        double sum = 0;
+        for (Py_ssize_t i = 0; i < LEAST(best, kept); i++) {
+            const double vote = relevance(scores[i], low[u], scale[u]);
+            double raised = vote;
+            for (int times = 1; times < power; times++) raised *= vote;
+            sum += raised;
+        }
+        ((double *)b[3].buf)[u] = sum;
+    }
+    return done(b, LENGTH(b));
 }
 
 static PyObject *percentiles(PyObject *module, PyObject *arguments) {
@@ -495,6 +528,7 @@ static PyMethodDef functions[] = {
     {"highest", highest, METH_VARARGS, NULL},
     {"contenders", contenders, METH_VARARGS, NULL},
     {"race", race, METH_VARARGS, NULL},
+    {"ideals", ideals, METH_VARARGS, NULL},
     {"percentiles", percentiles, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -6,6 +6,8 @@ def scores(
 ) -> None: ...
 def scores_of(
     items: NDArray[float32],
+    low: NDArray[float32],
+    scale: NDArray[float32],
     vectors: NDArray[float32],
     rows: NDArray[int64],
     out: NDArray[float32],
@@ -52,11 +54,9 @@ def race(
     weights: NDArray[float64],
     worth: NDArray[float64],
     had: NDArray[float64],
-    caps: NDArray[float64],
     levels: NDArray[float64],
     picks: NDArray[int64],
-    won: NDArray[float64],
-    bound: NDArray[float64],
+    in_doubt: NDArray[bool_],
     groups: int,
     members: int,
     tracks: int,
@@ -64,6 +64,18 @@ def race(
     k: int,
     power: int,
     offset: float,
+    rounding: float,
+    /,
+) -> None: ...
+def ideals(
+    table: NDArray[float32],
+    low: NDArray[float32],
+    scale: NDArray[float32],
+    sums: NDArray[float64],
+    users: int,
+    kept: int,
+    best: int,
+    power: int,
     /,
 ) -> None: ...
 def percentiles(

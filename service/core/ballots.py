@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from service.core.calibration import EXACT, Calibration
+from service.core.calibration import EXACT, Calibration, raised
 from service.core.ranking import Contenders, highest, top_k
 from service.core.recommender import Recommender, is_group_scorer
 
@@ -79,7 +79,9 @@ class Ballots:
 
     def votes_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the votes (groups, members, k) for the tracks of each group (groups, k), anything for `NONE`."""
-        asked = torch.from_numpy(np.maximum(rows, 0)).to(self.vectors.device)
+        if not self._all_are_counted and self.by_relevance and is_group_scorer(self.model):
+            return self.model.votes_of(self.vectors, self.scores, rows)
+        asked = torch.from_numpy(rows.clip(min=0)).to(self.vectors.device)
         if self._all_are_counted:
             votes: NDArray[np.float32] = _gather(self.votes, asked).numpy(force=True)
             return votes
@@ -129,6 +131,13 @@ class Ballots:
     def members(self) -> int:
         """Number of members of each group."""
         return self.weights.shape[1]
+
+    def ideals(self, k: int, power: int) -> NDArray[np.float64]:
+        """Return what vote ** power of each member's `best_votes` adds up to, (groups, members)."""
+        if self.eligible is None and self.heard is None and self.by_relevance and k <= EXACT:
+            return self.scores.ideals(k, power).reshape(self.groups, self.members)
+        sums: NDArray[np.float64] = raised(self.best_votes(k), power).sum(axis=2)
+        return sums
 
     def best_votes(self, k: int) -> NDArray[np.float32]:
         """Return each member's k highest votes for eligible tracks, (groups, members, min(k, tracks)).

@@ -49,13 +49,26 @@ class ItemFactors:
         _compiled.scores(self._blocks, _plain(vectors), scores, self.tracks, self.dim, len(vectors))
         return scores
 
-    def scores_of(self, vectors: Singles, rows: Rows) -> Singles:
-        """Return the dot products (groups, members, k) of vectors (groups, members, dim) with rows (groups, k)."""
+    def scores_of(self, vectors: Singles, rows: Rows, low: Singles = _NONE, scale: Singles = _NONE) -> Singles:
+        """Return the dot products (groups, members, k) of vectors (groups, members, dim) with rows (groups, k).
+
+        With `low` and `scale` (groups * members,) they are relevance. For a row of -1 they are anything.
+        """
         groups, members, _ = vectors.shape
         count = rows.shape[1]
         scores = np.empty((groups, members, count), dtype=np.float32)
         _compiled.scores_of(
-            self._items, _plain(vectors), _plain(rows), scores, self.tracks, self.dim, groups, members, count
+            self._items,
+            _plain(low),
+            _plain(scale),
+            _plain(vectors),
+            _plain(rows),
+            scores,
+            self.tracks,
+            self.dim,
+            groups,
+            members,
+            count,
         )
         return scores
 
@@ -117,15 +130,15 @@ def race(
     weights: Doubles,
     worth: Doubles,
     had: Doubles,
-    caps: Doubles,
     levels: Doubles,
     power: int,
     k: int,
     offset: float,
-) -> tuple[Rows, Doubles, Doubles]:
-    """Return picks, gains and bounds, (groups, k) each, as `race.race` does."""
+    rounding: float,
+) -> tuple[Rows, NDArray[np.bool_]]:
+    """Return picks (groups, k) and what is in doubt (groups,), as `race.race` does."""
     groups, members, tracks = votes.shape
-    picks, won, bound = np.empty((groups, k), dtype=np.int64), np.empty((groups, k)), np.empty((groups, k))
+    picks, in_doubt = np.empty((groups, k), dtype=np.int64), np.empty(groups, dtype=np.bool_)
     _compiled.race(
         _plain(rows),
         _plain(votes),
@@ -133,11 +146,9 @@ def race(
         _plain(weights),
         _plain(worth),
         _plain(had),
-        _plain(caps),
         levels,
         picks,
-        won,
-        bound,
+        in_doubt,
         groups,
         members,
         tracks,
@@ -145,8 +156,17 @@ def race(
         k,
         power,
         offset,
+        rounding,
     )
-    return picks, won, bound
+    return picks, in_doubt
+
+
+def ideals(table: Singles, low: Singles, scale: Singles, best: int, power: int) -> Doubles:
+    """Return `Calibration.ideals` (users,) of tables (users, Q)."""
+    users, kept = table.shape
+    sums = np.empty(users)
+    _compiled.ideals(_plain(table), _plain(low), _plain(scale), sums, users, kept, best, power)
+    return sums
 
 
 def percentiles(

@@ -12,6 +12,8 @@ from service.core.calibration import Calibration
 from service.core.ranking import Contenders, highest
 
 Doubles = NDArray[np.float64]
+Rows = NDArray[np.int64]
+Votes = NDArray[np.float32]
 
 _CACHED: Final = 1 << 17
 """Votes held at a time on a CPU: they stay in the second-level cache of a core from pass to pass."""
@@ -61,9 +63,13 @@ class TorchProducts:
         if allowed is not None:
             sums.masked_fill_(~allowed, -torch.inf)
         rows, tau = highest(sums, count)
-        scores = self.scores_of(vectors, torch.from_numpy(rows).clamp(min=0).to(device)).numpy(force=True)
-        votes = of.relevance_of_some(scores.reshape(-1, scores.shape[2])).reshape(scores.shape)
-        return Contenders(rows, votes, tau)
+        return Contenders(rows, self.votes_of(vectors, of, rows), tau)
+
+    def votes_of(self, vectors: Tensor, of: Calibration, rows: Rows) -> Votes:
+        """Return what `GroupScorer.votes_of` does."""
+        asked = torch.from_numpy(rows.clip(min=0)).to(vectors.device)
+        scores: Votes = self.scores_of(vectors, asked).numpy(force=True)
+        return of.relevance_of_some(scores.reshape(-1, scores.shape[2])).reshape(scores.shape)
 
 
 class CompiledProducts:
@@ -87,6 +93,10 @@ class CompiledProducts:
         count, mask = min(count, self._factors.tracks), None if allowed is None else allowed.numpy()
         found = self._factors.contenders(vectors.numpy(), of.low, of.scale, factors, power, mask, count)
         return Contenders(*found)
+
+    def votes_of(self, vectors: Tensor, of: Calibration, rows: Rows) -> Votes:
+        """Return what `GroupScorer.votes_of` does."""
+        return self._factors.scores_of(vectors.numpy(), rows, of.low, of.scale)
 
 
 def products_with(item_factors: Tensor) -> TorchProducts | CompiledProducts:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from service.core import compiled
 from service.core.ballots import NONE
+from service.core.calibration import raised
 from service.core.ranking import Contenders
 
 Floats = NDArray[np.float64]
@@ -23,50 +24,34 @@ class Voters(NamedTuple):
 
     weights: Floats
     worth: Floats
-    """What a vote of 1 is worth: a track's value is worth * vote ** power."""
+    """What a vote of 1, the highest, is worth: a track's value is worth * vote ** power."""
     had: Floats
     """What they have before the race."""
-    caps: Floats
-    """The highest value of any track."""
 
     def of(self, groups: NDArray[np.int64]) -> "Voters":
         """Return those of some groups."""
         return Voters(*(part[groups] for part in self))
 
 
-class Outcome(NamedTuple):
-    """Of each step of a race, (groups, k) all of it."""
+def race(
+    contenders: Contenders, voters: Voters, power: int, k: int, offset: float, rounding: float
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return which tracks win, one after another, and for which groups that is in doubt, (groups,).
 
-    picks: NDArray[np.int64]
-    """The row of the track that won, `NONE` once nothing is left."""
-    won: Floats
-    """What it gained, infinity for `NONE`."""
-    bound: Floats
-    """What no track that was not in the race could have gained, a finite number of no account for `NONE`."""
-
-
-def race(contenders: Contenders, voters: Voters, power: int, k: int, offset: float) -> Outcome:
-    """Return which tracks win, one after another; of tracks that gain alike the first."""
+    The rows of the winners are (groups, k), `NONE` once nothing is left; of tracks that gain alike the first wins. In
+    doubt is a race in which a track that was not in it may have gained more than a winner, by more than `rounding`.
+    """
     if compiled.BUILT:
-        return Outcome(*compiled.race(*contenders, *voters, _LEVELS, power, k, offset))
+        return compiled.race(*contenders, *voters, _LEVELS, power, k, offset, rounding)
     rows, votes, tau = contenders
     values = raised(votes, power) * voters.worth[:, :, None]
     places, shares = _places(values, voters, rows == NONE, k, offset)
-    won_values = np.take_along_axis(values, places[:, None, :].clip(min=0), axis=2).transpose(0, 2, 1)
-    won = (voters.weights[:, None, :] * np.log1p(won_values / (shares + offset))).sum(axis=2)
-    empty = places == NONE
-    picks = np.where(empty, NONE, np.take_along_axis(rows, places.clip(min=0), axis=1))
-    bound = highest_gain(tau, voters.caps, voters.weights, shares, offset)
-    return Outcome(picks, np.where(empty, np.inf, won), bound)
-
-
-def raised(votes: NDArray[np.float32], power: int) -> Floats:
-    """Return votes ** power; numpy's own power takes ten times as long."""
-    doubles = votes.astype(np.float64)
-    powers = doubles
-    for _ in range(power - 1):
-        powers = powers * doubles
-    return powers
+    empty, winners = places == NONE, places.clip(min=0)
+    picks = np.where(empty, NONE, np.take_along_axis(rows, winners, axis=1))
+    won = np.take_along_axis(values, winners[:, None, :], axis=2).transpose(0, 2, 1)
+    gains = (voters.weights[:, None, :] * np.log1p(won / (shares + offset))).sum(axis=2)
+    bound = highest_gain(tau, voters.worth, voters.weights, shares, offset)
+    return picks, ((gains + rounding < bound) & ~empty).any(axis=1)
 
 
 def _places(

@@ -88,6 +88,10 @@ class GroupScorer(Protocol):
         """
         ...
 
+    def votes_of(self, vectors: Tensor, of: Calibration, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return relevance (groups, members, k) of the tracks of each group (groups, k), anything for -1."""
+        ...
+
 
 def is_group_scorer(model: Recommender) -> TypeGuard[GroupScorer]:
     """Return what `isinstance` would, but look only once at each class: with protocols that takes microseconds."""

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core import compiled
+from service.core.ballots import NONE
 from service.core.calibration import Calibration, calibration_ranks
 from service.core.products import CompiledProducts, TorchProducts
 from service.core.race import Voters, race
@@ -106,7 +107,9 @@ def test_votes_of_contenders_are_the_relevance_of_their_scores(
 
     rows, votes, _ = products.contenders(vectors[None], of, np.ones((1, members)), 3, None, count)
 
-    assert votes[0].tolist() == of.relevance(scores)[:, rows[0]].tolist()
+    assert votes[0].tolist() == of.relevance(scores.clone())[:, rows[0]].tolist()
+    assert products.votes_of(vectors[None], of, rows).tolist() == votes.tolist()
+    assert TorchProducts(items).votes_of(vectors[None], of, rows) == pytest.approx(votes, rel=1e-2, abs=1e-2)
 
 
 @given(
@@ -129,7 +132,7 @@ def test_the_best_are_those_that_sorting_finds(seed: int, columns: int, k: int, 
 
     assert rows.tolist() == [slow.best_first(line, k) for line in scores.tolist()]
     assert values.tolist() == np.take_along_axis(scores, rows.numpy(), axis=1).tolist()
-    assert found.tolist() == plainly.tolist()
+    assert [line[line != NONE].tolist() for line in found] == [line[line != NONE].tolist() for line in plainly]
     assert least.tolist() == plain_least.tolist() == values[:, -1].tolist()
 
 
@@ -141,29 +144,27 @@ def test_the_best_are_those_that_sorting_finds(seed: int, columns: int, k: int, 
     power=st.integers(1, 4),
     weighted=st.booleans(),
     heard=st.booleans(),
+    rounding=st.floats(0, 1),
 )
 def test_the_race_ends_as_the_one_that_looks_at_every_track_in_every_step(
-    seed: int, members: int, tracks: int, k: int, power: int, weighted: bool, heard: bool
+    seed: int, members: int, tracks: int, k: int, power: int, weighted: bool, heard: bool, rounding: float
 ) -> None:
     random = np.random.default_rng(seed)
-    rows = np.where(random.uniform(size=(2, tracks)) < 0.2, -1, np.arange(1000, 1000 + tracks))
-    votes = random.uniform(size=(2, members, tracks)).astype(np.float32)
-    contenders = Contenders(rows, votes, random.uniform(-0.1, 0.5, 2))
+    rows = np.where(random.uniform(size=(8, tracks)) < 0.2, -1, np.arange(1000, 1000 + tracks))
+    votes = random.uniform(size=(8, members, tracks)).astype(np.float32)
+    tau = random.uniform(0.5, 1, 8) * np.linspace(-0.1, 1, 8)  # from no doubt at all to no winner that is sure
     voters = Voters(
-        weights=random.uniform(0.2, 3, (2, members)) if weighted else np.ones((2, members)),
-        worth=random.uniform(0.01, 0.2, (2, members)),
-        had=random.uniform(size=(2, members)) if heard else np.zeros((2, members)),
-        caps=random.uniform(size=(2, members)),
+        weights=random.uniform(0.2, 3, (8, members)) if weighted else np.ones((8, members)),
+        worth=random.uniform(0.01, 0.2, (8, members)),
+        had=random.uniform(size=(8, members)) if heard else np.zeros((8, members)),
     )
 
-    picks, won, bound = race(contenders, voters, power, k, OFFSET)
+    picks, in_doubt = race(Contenders(rows, votes, tau), voters, power, k, OFFSET, rounding)
     with plain():
-        expected = race(contenders, voters, power, k, OFFSET)
+        expected = race(Contenders(rows, votes, tau), voters, power, k, OFFSET, rounding)
 
-    assert picks.tolist() == expected.picks.tolist()
-    assert won == pytest.approx(expected.won)
-    left = np.isfinite(won)  # what follows the end of a list is of no account
-    assert bound[left] == pytest.approx(expected.bound[left])
+    assert picks.tolist() == expected[0].tolist()
+    assert in_doubt.tolist() == expected[1].tolist()
 
 
 def test_of_tracks_that_gain_alike_the_first_wins() -> None:
@@ -171,7 +172,7 @@ def test_of_tracks_that_gain_alike_the_first_wins() -> None:
     contenders, each = Contenders(np.arange(4)[None], votes, np.zeros(1)), np.ones((1, 2))
 
     for weights in ([[1.0, 1.0]], [[1.0, 1.5]]):
-        picks = race(contenders, Voters(np.array(weights), each, 0 * each, each), 1, 4, OFFSET).picks
+        picks, _ = race(contenders, Voters(np.array(weights), each, 0 * each), 1, 4, OFFSET, 0.0)
         assert [row for row in picks[0].tolist() if row] == [1, 2, 3]
 
 
@@ -187,6 +188,17 @@ def test_percentiles_are_those_of_numpy(seed: int, tracks: int, levels: int) -> 
         expected = calibration.percentiles(asked)
 
     assert percentiles.tolist() == expected.tolist()
+
+
+@given(seed=st.integers(0, 10**6), tracks=st.sampled_from([1, 2, 40, 3000]), power=st.integers(1, 10))
+def test_ideals_are_those_of_numpy(seed: int, tracks: int, power: int) -> None:
+    calibration = Calibration.measure(factors(seed, 3, tracks))
+
+    ideals = calibration.ideals(30, power)
+    with plain():
+        expected = calibration.ideals(30, power)
+
+    assert ideals == pytest.approx(expected)
 
 
 @given(seed=st.integers(0, 10**6), tracks=st.sampled_from([1, 2, 40, 3000]), levels=st.sampled_from([1, 3, 10**6]))
@@ -220,4 +232,4 @@ def test_arrays_that_do_not_fit_together_are_refused() -> None:
         items.scores_of(np.ones((1, 1, 3), dtype=np.float32), np.array([[39, 40]]))
     rows, votes, each = np.arange(2)[None], np.ones((1, 1, 2)), np.ones((1, 1))
     with pytest.raises(ValueError, match="array 1 has 16 bytes, not 8"):
-        compiled.race(rows, votes, each[0], each, each, each, each, each[0], 3, 1, OFFSET)  # type: ignore[arg-type]  # on purpose
+        compiled.race(rows, votes, each[0], each, each, each, each[0], 3, 1, OFFSET, 0.0)  # type: ignore[arg-type]  # on purpose

@@ -241,7 +241,11 @@ class Sparing(Table):
         votes = of.relevance(vectors.flatten(0, 1)).view_as(vectors).numpy()
         sums = torch.from_numpy((votes**power * factors[:, :, None]).sum(axis=1, dtype=np.float32))
         rows, tau = highest(sums if allowed is None else sums.masked_fill(~allowed, -torch.inf), count)
-        return Contenders(rows, np.take_along_axis(votes, rows[:, None, :], axis=2), tau)
+        return Contenders(rows, self.votes_of(vectors, of, rows), tau)
+
+    def votes_of(self, vectors: torch.Tensor, of: Calibration, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        votes = of.relevance(vectors.flatten(0, 1)).view_as(vectors).numpy()
+        return np.take_along_axis(votes, rows[:, None, :].clip(min=0), axis=2)
 
 
 @given(

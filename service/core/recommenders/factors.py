@@ -11,7 +11,7 @@ from torch import Tensor
 
 from service.core.artifacts import Artifact
 from service.core.calibration import Calibration
-from service.core.products import Doubles, products_with
+from service.core.products import Doubles, Rows, Votes, products_with
 from service.core.ranking import Contenders, Ranking, top_k
 
 
@@ -182,6 +182,10 @@ class Factors:
     ) -> Contenders:
         """Return the tracks of which the members of each group think most, added up."""
         return self._products.contenders(vectors, of, factors, power, allowed, count)
+
+    def votes_of(self, vectors: Tensor, of: Calibration, rows: Rows) -> Votes:
+        """Return the relevance of the tracks of each group."""
+        return self._products.votes_of(vectors, of, rows)
 
     def contributions(self, vector: Tensor, history: Tensor, track_rows: Tensor) -> Tensor:  # noqa: ARG002 - the history says all
         """Return c_j y_j'W y_i for each j of the history, where W is the inverse that `fold_in` solves with.

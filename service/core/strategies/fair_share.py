@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from service.core.ballots import NONE, Ballots
-from service.core.race import Floats, Voters, race, raised
+from service.core.ballots import Ballots
+from service.core.calibration import raised
+from service.core.race import Floats, Voters, race
 from service.core.sentences import Chosen, name, percent
 
 REFERENCE_LENGTH: Final = 30
@@ -50,35 +51,34 @@ _ROUNDING: Final = 1e-5
 def fair_share(ballots: Ballots, k: int) -> torch.Tensor:
     """Rank greedily by what a track adds to the weighted sum of log shares."""
     power = ballots.model.calibration.sharpness
-    voters = _voters(ballots, power)
-    picks = np.full((ballots.groups, min(k, len(ballots.model.tracks))), NONE)
-    waiting = _in_parts(np.arange(ballots.groups), ballots.members, _SHORTLIST + k)
-    while waiting:
-        groups, size = waiting.pop()
-        some, their = (None, voters) if len(groups) == ballots.groups else (groups, voters.of(groups))
-        contenders = ballots.contenders(their.weights * their.worth, power, size, some)
-        outcome = race(contenders, their, power, picks.shape[1], OFFSET)
-        picks[groups] = outcome.picks
-        if size >= len(ballots.model.tracks):
-            continue
-        again = groups[(outcome.won < outcome.bound - _ROUNDING).any(axis=1)]
-        waiting += _in_parts(again, ballots.members, size * _LONGER)
-    return torch.from_numpy(picks).to(ballots.weights.device)
+    ideals = ballots.ideals(REFERENCE_LENGTH, power)
+    worth = np.divide(1, ideals, out=np.zeros(ideals.shape), where=ideals > _NOTHING)
+    had = raised(ballots.played_votes(), power).sum(axis=2) * worth if ballots.played.numel() else np.zeros(worth.shape)
+    voters = Voters(ballots.weights.numpy(force=True).astype(np.float64), worth, had)
+    k = min(k, len(ballots.model.tracks))
+    return torch.from_numpy(_lists(ballots, voters, power, None, k, _SHORTLIST + k)).to(ballots.weights.device)
 
 
-def _voters(ballots: Ballots, power: int) -> Voters:
-    """Return what is known of the members before anything is picked."""
-    best = raised(ballots.best_votes(REFERENCE_LENGTH), power)
-    ideal = best.sum(axis=2)
-    worth = np.divide(1, ideal, out=np.zeros(ideal.shape), where=ideal > _NOTHING)
-    had = raised(ballots.played_votes(), power).sum(axis=2) * worth
-    return Voters(ballots.weights.numpy(force=True).astype(np.float64), worth, had, best[:, :, 0] * worth)
-
-
-def _in_parts(groups: NDArray[np.int64], members: int, size: int) -> list[tuple[NDArray[np.int64], int]]:
-    """Return the groups that race together on lists of this size, with that size."""
+def _lists(
+    ballots: Ballots, voters: Voters, power: int, groups: NDArray[np.int64] | None, k: int, size: int
+) -> NDArray[np.int64]:
+    """Return the lists (groups, k) of some groups, None for all, and of their voters, by races among `size` tracks."""
+    count, members = voters.weights.shape
     at_once = max(1, _VALUES_AT_ONCE // (members * size))
-    return [(groups[first : first + at_once], size) for first in range(0, len(groups), at_once)]
+    if count > at_once:
+        places = np.arange(count)
+        parts = [places[first : first + at_once] for first in range(0, count, at_once)]
+        lists = [
+            _lists(ballots, voters.of(part), power, part if groups is None else groups[part], k, size) for part in parts
+        ]
+        return np.concatenate(lists)
+    contenders = ballots.contenders(voters.weights * voters.worth, power, size, groups)
+    picks, in_doubt = race(contenders, voters, power, k, OFFSET, _ROUNDING)
+    if size < len(ballots.model.tracks) and in_doubt.any():
+        again = np.flatnonzero(in_doubt)
+        asked = again if groups is None else groups[again]
+        picks[again] = _lists(ballots, voters.of(again), power, asked, k, size * _LONGER)
+    return picks
 
 
 def fair_share_says(chosen: Chosen) -> list[str | None]:
