@@ -49,7 +49,7 @@ FACTORS: Final = (0.0, 0.5, 0.8, 1.25, 2.0)
 MOST_STEPS: Final = 30
 """Steps of the search, which mostly stops by itself after ten."""
 
-MOST_GUESTS: Final = 2000
+MOST_GUESTS: Final = 8000
 """Validation users that play guests; of more, so many are drawn."""
 
 _SCORES_AT_ONCE: Final = 4_000_000
