@@ -53,8 +53,8 @@ class Recommender(Protocol):
     def contributions(self, vector: Tensor, history: Tensor, track_rows: Tensor) -> Tensor:
         """Return (h, k): what each track of a history (h,) adds to the scores of a listener for k tracks.
 
-        `history` is what the listener played and likes, `vector` (dim,) theirs. A column adds up to the score, for
-        stored vectors of some kinds only roughly.
+        `history` is what the listener played and likes, `vector` (dim,) theirs. A column adds up to the score, less
+        what a kind gives everybody, and for stored vectors of some kinds only roughly.
         """
         ...
 
