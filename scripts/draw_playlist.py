@@ -15,7 +15,7 @@ from service.core.artifacts import ArtifactStore
 from service.core.group import GroupQuery, Member, rank_groups
 from service.core.recommender import Recommender
 from service.core.recommenders import recommender_of
-from service.core.strategies.fair_share import REFERENCE_LENGTH, SHARPNESS
+from service.core.strategies.fair_share import REFERENCE_LENGTH
 
 LENGTH = 8
 """Tracks in the playlist."""
@@ -29,7 +29,7 @@ def sharpened(model: Recommender, user_rows: list[int]) -> Tensor:
     """Return (members, tracks) what each track is worth to each member; their own best 30 add up to 1."""
     rows = torch.tensor(user_rows)
     calibration = model.calibration.of(rows)
-    worth = calibration.relevance(model.score(model.user_vectors(rows))) ** SHARPNESS
+    worth = calibration.relevance(model.score(model.user_vectors(rows))) ** model.calibration.sharpness
     return worth / worth.topk(REFERENCE_LENGTH, dim=1).values.sum(dim=1, keepdim=True)
 
 
