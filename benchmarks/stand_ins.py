@@ -57,17 +57,14 @@ def judge(name: str, model: Recommender, data: PreparedData) -> None:
     five = {row: rng.choice(heard[[row]].indices, LIKED, replace=False).tolist() for row in guests.tolist()}
     kin = Kin(data.catalogue, model.history.listeners)
 
-    def cold(rows: Sequence[int], size: int) -> list[int]:
-        return [other for row in rows for other in kin.of(row, size)]
+    def first_and_cold(known: int, size: int) -> Likes:
+        return lambda rows: [*rows[:known], *(other for row in rows[known:] for other in kin.of(row, size))]
 
     cases: dict[str, Likes] = {
         "five tracks that the model knows": list,
         "three of them": lambda rows: rows[:3],
-        **{
-            f"three, and {size} for each of the others": lambda rows, size=size: rows[:3] + cold(rows[3:], size)
-            for size in (1, 2, 3)
-        },
-        **{f"{size} for each of the five": lambda rows, size=size: cold(rows, size) for size in (1, 2, 3)},
+        **{f"three, and {size} for each of the others": first_and_cold(3, size) for size in (1, 2, 3)},
+        **{f"{size} for each of the five": first_and_cold(0, size) for size in (1, 2, 3)},
     }
     popularity = torch.from_numpy(model.history.listeners.astype(np.float32))
 

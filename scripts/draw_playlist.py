@@ -8,6 +8,7 @@ import sys
 from html import escape
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,9 +28,9 @@ BARS = 380
 
 def sharpened(model: Recommender, user_rows: list[int]) -> Tensor:
     """Return (members, tracks) what each track is worth to each member; their own best 30 add up to 1."""
-    rows = torch.tensor(user_rows)
-    calibration = model.calibration.of(rows)
-    worth = calibration.relevance(model.score(model.user_vectors(rows))) ** model.calibration.sharpness
+    calibration = model.calibration.of(np.array(user_rows))
+    relevance = calibration.relevance(model.score(model.user_vectors(torch.tensor(user_rows))))
+    worth = relevance**model.calibration.sharpness
     return worth / worth.topk(REFERENCE_LENGTH, dim=1).values.sum(dim=1, keepdim=True)
 
 
