@@ -35,6 +35,13 @@ COLUMNS = {
 that would hold nothing else, because every column costs time and memory for each of millions of rows."""
 
 
+_ORPHANS = "FROM staged WHERE fate IS NULL AND user_id IS NULL"
+"""Events that want a user."""
+
+_FILLED = "FROM staged JOIN filled ON filled.row = staged.rowid"
+"""Those whose user was found."""
+
+
 @dataclass
 class Counts:
     """What happened to the rows of a log; read = kept + the sum of dropped."""
@@ -60,10 +67,13 @@ def clean(
     counts.users_filled_in = _fill_in_users(connection) if "session" in columns else 0
     n_usable = _count_fates(connection, counts)
     event = ", ".join(("user", "track", "kind", *columns))
+    usable = "FROM staged WHERE fate IS NULL"
+    if counts.users_filled_in:
+        usable += f" UNION ALL SELECT staged.* REPLACE (filled.user_id AS user_id) {_FILLED}"
     connection.execute(
         f"""CREATE TABLE kept AS SELECT {event}
-            FROM (SELECT staged.*, users.code AS user, tracks.code AS track
-                  FROM staged JOIN users USING (user_id) JOIN tracks USING (track_id) WHERE fate IS NULL)"""
+            FROM (SELECT usable.*, users.code AS user, tracks.code AS track
+                  FROM ({usable}) AS usable JOIN users USING (user_id) JOIN tracks USING (track_id))"""
     )
     connection.execute("DROP TABLE staged")
     counts.dropped["unknown_track"] = n_usable - count(connection, "FROM kept")
@@ -75,19 +85,20 @@ def clean(
 
 
 def _fill_in_users(connection: duckdb.DuckDBPyConnection) -> int:
-    """Give events without user the user of their session, where its other events agree on one; return how many."""
-    orphan = "staged.fate IS NULL AND staged.user_id IS NULL"
-    connection.execute(f"CREATE TEMP TABLE orphaned AS SELECT DISTINCT session FROM staged WHERE {orphan}")
-    if count(connection, "FROM orphaned") == 0:
+    """Find the user of events that have none, where the other events of the session agree on one; return how many.
+
+    They go to the table `filled`: rowid in staged, user_id. To write them into staged would take longer than to join.
+    """
+    connection.execute(f"CREATE TEMP TABLE orphans AS SELECT rowid AS row, session {_ORPHANS}")
+    if count(connection, "FROM orphans") == 0:
         return 0
-    [(n_filled,)] = connection.execute(
-        f"""UPDATE staged SET user_id = owner.user_id
-            FROM (SELECT session, min(user_id) AS user_id FROM staged SEMI JOIN orphaned USING (session)
-                  WHERE fate IS DISTINCT FROM 'unreadable'
-                  GROUP BY session HAVING min(user_id) = max(user_id)) AS owner
-            WHERE {orphan} AND staged.session = owner.session"""
-    ).fetchall()
-    return int(n_filled)
+    connection.execute(
+        """CREATE TEMP TABLE filled AS SELECT row, owner.user_id
+           FROM orphans JOIN (SELECT session, min(user_id) AS user_id FROM staged SEMI JOIN orphans USING (session)
+                              WHERE fate IS DISTINCT FROM 'unreadable'
+                              GROUP BY session HAVING min(user_id) = max(user_id)) AS owner USING (session)"""
+    )
+    return count(connection, "FROM filled")
 
 
 def _count_fates(connection: duckdb.DuckDBPyConnection, counts: Counts) -> int:
@@ -99,7 +110,7 @@ def _count_fates(connection: duckdb.DuckDBPyConnection, counts: Counts) -> int:
         counts.dropped[fate] += rows
         if type_ is not None:
             counts.unknown_event_types[type_] = rows
-    counts.dropped["no_user"] = count(connection, "FROM staged WHERE fate IS NULL AND user_id IS NULL")
+    counts.dropped["no_user"] = count(connection, _ORPHANS) - counts.users_filled_in
     return count(connection, "FROM staged WHERE fate IS NULL") - counts.dropped["no_user"]
 
 
