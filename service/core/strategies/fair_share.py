@@ -54,7 +54,9 @@ def fair_share(ballots: Ballots, k: int) -> torch.Tensor:
     ideals = ballots.ideals(REFERENCE_LENGTH, power)
     worth = np.divide(1, ideals, out=np.zeros(ideals.shape), where=ideals > _NOTHING)
     had = raised(ballots.played_votes(), power).sum(axis=2) * worth if ballots.played.numel() else np.zeros(worth.shape)
-    voters = Voters(ballots.weights.numpy(force=True).astype(np.float64), worth, had)
+    weights = ballots.weights.numpy(force=True).astype(np.float64)
+    weights /= weights.max(axis=1, keepdims=True)  # so that what is a tie does not depend on their unit
+    voters = Voters(weights, worth, had)
     k = min(k, len(ballots.model.tracks))
     return torch.from_numpy(_lists(ballots, voters, power, None, k, _SHORTLIST + k)).to(ballots.weights.device)
 
