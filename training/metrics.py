@@ -226,14 +226,12 @@ def rank_metrics(
     lists = np.full((len(judged), longest), UNKNOWN, dtype=np.int64)
     for start, rows in _chunks(judged, max(1, _SCORES_AT_ONCE // max(1, tracks))):
         scores = score(torch.from_numpy(rows))
-        lowest = scores.amin(dim=1, keepdim=True)
+        lowest = _lowest(scores)
         if truth.excluded is not None:
             scores[_cells(truth.excluded, rows)] = -torch.inf
         relevant = torch.zeros(scores.shape, dtype=torch.bool)
         relevant[_cells(truth.relevant, rows)] = True
         values, columns = top_k(scores, longest + 1)
-        if bool(values.isnan().any()):
-            raise DataError("a score is not a number, so there is no ranking to judge")
         positions = Positions.of_scores(scores, relevant, Ranking(columns, values), longest)
         parts.append(judge(positions, truth.sizes[rows], cutoffs))
         named = columns.masked_fill(values <= lowest, UNKNOWN)[:, :longest]
@@ -241,6 +239,14 @@ def rank_metrics(
     names = column_names(cutoffs)
     metrics = {name: np.concatenate([part[name] for part in parts] or [np.empty(0)]) for name in names}
     return UserMetrics(judged, metrics, lists)
+
+
+def _lowest(scores: Tensor) -> Tensor:
+    """Return the lowest score of each row, (rows, 1); raises DataError for a score that is not a number."""
+    lowest = scores.amin(dim=1, keepdim=True)
+    if bool(lowest.isnan().any()):
+        raise DataError("a score is not a number, so there is no ranking to judge")
+    return lowest
 
 
 @torch.inference_mode()
@@ -252,7 +258,7 @@ def top_lists(score: Score, excluded: csr_array | None, users: NDArray[np.int64]
     lists = np.full((len(users), k), UNKNOWN, dtype=np.int64)
     for start, rows in _chunks(users, _USERS_AT_ONCE):
         scores = score(torch.from_numpy(rows))
-        lowest = scores.amin(dim=1, keepdim=True)
+        lowest = _lowest(scores)
         if excluded is not None:
             scores[_cells(excluded, rows)] = -torch.inf
         values, columns = top_k(scores, k)
