@@ -35,11 +35,8 @@ COLUMNS = {
 that would hold nothing else, because every column costs time and memory for each of millions of rows."""
 
 
-_ORPHANS = "FROM staged WHERE fate IS NULL AND user_id IS NULL"
-"""Events that want a user."""
-
 _FILLED = "FROM staged JOIN filled ON filled.row = staged.rowid"
-"""Those whose user was found."""
+"""Events that had no user, and whose user was found."""
 
 
 @dataclass
@@ -64,7 +61,11 @@ def clean(
     events: user, track (codes of the tables users and tracks), kind, and all of COLUMNS; a view of the table `kept`,
     which has only the `columns` that staged has.
     """
-    counts.users_filled_in = _fill_in_users(connection) if "session" in columns else 0
+    session = ", session" if "session" in columns else ""
+    connection.execute(
+        f"CREATE TEMP TABLE orphans AS SELECT rowid AS row{session} FROM staged WHERE fate IS NULL AND user_id IS NULL"
+    )
+    counts.users_filled_in = _fill_in_users(connection) if session else 0
     n_usable = _count_fates(connection, counts)
     event = ", ".join(("user", "track", "kind", *columns))
     usable = "FROM staged WHERE fate IS NULL"
@@ -85,11 +86,10 @@ def clean(
 
 
 def _fill_in_users(connection: duckdb.DuckDBPyConnection) -> int:
-    """Find the user of events that have none, where the other events of the session agree on one; return how many.
+    """Find the user of the events in `orphans`, where the other events of the session agree on one; return how many.
 
     They go to the table `filled`: rowid in staged, user_id. To write them into staged would take longer than to join.
     """
-    connection.execute(f"CREATE TEMP TABLE orphans AS SELECT rowid AS row, session {_ORPHANS}")
     if count(connection, "FROM orphans") == 0:
         return 0
     connection.execute(
@@ -110,7 +110,7 @@ def _count_fates(connection: duckdb.DuckDBPyConnection, counts: Counts) -> int:
         counts.dropped[fate] += rows
         if type_ is not None:
             counts.unknown_event_types[type_] = rows
-    counts.dropped["no_user"] = count(connection, _ORPHANS) - counts.users_filled_in
+    counts.dropped["no_user"] = count(connection, "FROM orphans") - counts.users_filled_in
     return count(connection, "FROM staged WHERE fate IS NULL") - counts.dropped["no_user"]
 
 
