@@ -14,6 +14,8 @@ from tests.evaluate.conftest import LISTENERS, write_split, write_world
 from training.__main__ import main
 from training.evaluate import Evaluation, Plan, evaluate
 from training.evaluate.results import Results
+from training.report import page
+from training.report.findings import as_served, findings
 
 
 def run(prepared: Path, models: Path, out: Path, *options: str) -> int:
@@ -110,12 +112,13 @@ def test_all_files_are_written_and_the_page_needs_no_other(prepared: Path, model
     assert run(prepared, models, out, *options, "--k", "5", "--rankings", str(rankings)) == 0
 
     results = Results.model_validate_json((out / "results.json").read_text())
-    page = (out / "report.html").read_text()
+    html = (out / "report.html").read_text()
     assert {path.stem for path in (out / "figures").glob("*.png")} == {
         "listeners", "groups", "fairness", "popularity", "heat-map", "loss", "norms",
     }  # fmt: skip
-    assert not re.findall(r'(?:src|href|srcset)="(?!data:)', page)
-    assert all(model.name in page for model in results.models)
+    assert not re.findall(r'(?:src|href|srcset)="(?!data:|#)', html)
+    assert set(re.findall('href="#([^"]+)"', html)) <= set(re.findall(' id="([^"]+)"', html))
+    assert all(model.name in html for model in results.models)
     assert len(pd.read_csv(out / "users.csv")) == 3 * 2 * LISTENERS
     assert len(pd.read_csv(out / "groups.csv")) == 3 * 2 * 2 * 3
     lines = [json.loads(line) for line in rankings.read_text().splitlines()]
@@ -126,6 +129,30 @@ def test_all_files_are_written_and_the_page_needs_no_other(prepared: Path, model
     seer = next(line for line in of_listeners if (line["model"], line["protocol"]) == ("seer", "new"))
     assert seer["user_ids"] == ["u00"]
     assert seer["track_ids"] == ["t00", "t10"]  # the two even tracks that u00 had not heard
+
+
+def test_the_report_begins_with_one_sentence_about_groups_and_a_line_a_model(evaluation: Evaluation) -> None:
+    served = as_served(evaluation.results)
+    precision = {row.group.model: row.group.metrics["precision@5"].mean for row in served}
+    seer, basic = (next(row for row in served if row.group.model == name) for name in ("seer", "basic"))
+
+    assert list(precision) == sorted(precision, key=lambda model: -precision[model])
+    assert set(precision) == {"seer", "basic", "fool"}
+    assert seer.over_control is not None
+    assert seer.over_control.mean == pytest.approx(precision["seer"] - precision["basic"])
+    assert basic.over_control is None
+    sentences = [sentence for sentence in findings(evaluation.results) if "Groups are served" in sentence]
+    assert len(sentences) == 1
+    assert sentences[0].startswith("Groups are served best by seer with fair share: ")
+    assert f"lead over basic with {precision['basic']:.1%}." in sentences[0]
+
+
+def test_a_report_without_the_control_compares_with_nothing(prepared: Path, models: Path) -> None:
+    plan = Plan(data=prepared, models=models, names=("seer", "fool"), n_groups=(4,), group_sizes=(2,), cutoffs=(5,))
+    results = evaluate(plan).results
+
+    assert [row.over_control for row in as_served(results)] == [None, None]
+    assert "more than basic" not in page(results, {})
 
 
 def test_rankings_need_nothing_held_out(models: Path, tmp_path: Path) -> None:

@@ -6,15 +6,15 @@ from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from training.bootstrap import Difference
 from training.evaluate import Evaluation
 from training.evaluate.group_metrics import GROUP_METRICS, OWN_METRICS
-from training.evaluate.held_out import PROTOCOL_TITLES, Protocol
+from training.evaluate.held_out import PROTOCOL_TITLES
 from training.evaluate.listeners import CONTROL
-from training.evaluate.results import GroupRow, Results, middle_cutoff
+from training.evaluate.results import Results, middle_cutoff
 from training.evaluate.sessions import CUTOFFS as SESSION_CUTOFFS
 from training.metrics import RANK_METRICS
 from training.report.figures import TRACKS_SHOWN, USERS_SHOWN, Picture, pictures
+from training.report.findings import as_served, findings
 
 METRICS: Final[dict[str, str]] = {
     "precision": "the share of the tracks in the list that turned out to be heard; for a group, by any member.",
@@ -67,7 +67,7 @@ def page(results: Results, drawn: dict[str, Picture]) -> str:
     )
     k = middle_cutoff(results.cutoffs)
     own = [name for name in OWN_METRICS if any(f"{name}@{k}" in row.metrics for row in results.groups)]
-    environment.filters |= {"label": label, "number": number, "image": image}
+    environment.filters |= {"label": label, "number": number, "signed": signed, "image": image}
     return environment.get_template("report.html.j2").render(
         results=results,
         k=k,
@@ -75,6 +75,9 @@ def page(results: Results, drawn: dict[str, Picture]) -> str:
         metrics=METRICS,
         protocols=PROTOCOL_TITLES,
         findings=findings(results),
+        served=as_served(results),
+        sections=sections(results),
+        control=CONTROL,
         left_out=left_out(results),
         heat_map=(USERS_SHOWN, TRACKS_SHOWN),
         user_metrics=tuple(RANK_METRICS),
@@ -83,8 +86,27 @@ def page(results: Results, drawn: dict[str, Picture]) -> str:
         compared_users=[f"{name}@{k}" for name in RANK_METRICS],
         compared_groups=[f"{name}@{k}" for name in [*GROUP_METRICS, *own]],
         session_cutoffs=SESSION_CUTOFFS,
+        guest_tracks=[]
+        if results.cold_start is None
+        else list(dict.fromkeys(p.liked for p in results.cold_start.points)),
         candidate_metrics=[f"{name}@{k}" for k in results.cutoffs for name in ("hit_rate", "ndcg")],
     )
+
+
+def sections(results: Results) -> list[tuple[str, str, bool]]:
+    """Return the anchor and the name of every section, and whether this report has it."""
+    return [
+        ("groups", "Groups", bool(results.groups)),
+        ("sessions", "Sessions", bool(results.groups and results.sessions)),
+        ("candidates", "Candidate lists", results.candidates is not None),
+        ("guests", "Guests", results.cold_start is not None),
+        ("listeners", "Single listeners", bool(results.users)),
+        ("differences", "Differences", bool(results.users)),
+        ("recommended", "What gets recommended", bool(results.users)),
+        ("models", "Models", True),
+        ("metrics", "Metrics", True),
+        ("repeat", "To repeat it", True),
+    ]
 
 
 def label(name: str) -> str:
@@ -97,6 +119,11 @@ def number(value: float) -> str:
     """Return a figure with about three digits that count."""
     digits = next((digits for limit, digits in ((0.1, 4), (10, 3), (1000, 1)) if abs(value) < limit), 0)
     return f"{value:,.{digits}f}"
+
+
+def signed(value: float) -> str:
+    """Return a difference with its sign, of the width of a digit."""
+    return ("+" if value > 0 else "\N{MINUS SIGN}" if value < 0 else "") + number(abs(value))
 
 
 def image(picture: bytes) -> str:
@@ -135,74 +162,3 @@ def _by_models(what: str, counts: dict[str, int]) -> dict[str, int]:
         what.format(", ".join(name for name, n in counts.items() if n == count)): count
         for count in dict.fromkeys(counts.values())
     }
-
-
-def findings(results: Results) -> list[str]:
-    """Return what the figures say, in a few sentences that claim no more than the intervals allow."""
-    if not results.users:
-        return []
-    return [_about_novelty(results), *_about_listeners(results), *_about_groups(results)]
-
-
-def _about_novelty(results: Results) -> str:
-    return (
-        f"{results.data.new_share:.0%} of what was held back for judging is new to its listener. A model that only "
-        "repeats what its listeners know cannot name any of it."
-    )
-
-
-def _about_listeners(results: Results) -> list[str]:
-    """Return who ranks new tracks best, and whether the lead over the next is clear."""
-    name = f"ndcg@{middle_cutoff(results.cutoffs)}"
-    rows = [row for row in results.users if row.protocol == "new" and name in row.metrics]
-    ranked = sorted(rows, key=lambda row: -row.metrics[name].mean)
-    if len(ranked) < 2:
-        return []
-    first, second = ranked[:2]
-    best = first.metrics[name]
-    gap = _difference(results, "users", "new", first.model, second.model, name)
-    verdict = "a clear lead over" if gap is not None and gap.clear else "no clear lead over"
-    return [
-        f"{first.model} ranks new tracks best: {label(name)} {number(best.mean)} ({number(best.low)} to "
-        f"{number(best.high)}), {verdict} {second.model} with {number(second.metrics[name].mean)}."
-    ]
-
-
-def _about_groups(results: Results) -> list[str]:
-    """Return what each model gives to groups as it is served, beside the control where it is there."""
-    k = middle_cutoff(results.cutoffs)
-    name = f"precision@{k}"
-    protocol = results.usual
-    rows = [row for row in results.main_groups if row.default and row.protocol == protocol]
-    control = next((row for row in rows if row.model == CONTROL), None)
-    sentences = []
-    for row in sorted(rows, key=lambda row: -row.metrics[name].mean):
-        precision = row.metrics[name]
-        sentence = (
-            f"Served as it is, {row.model} by {row.strategy.replace('_', ' ')} fills {precision.mean:.1%} "
-            f"({precision.low:.1%} to {precision.high:.1%}) of {k} tracks for a group with something a member turned "
-            f"out to hear ({PROTOCOL_TITLES[protocol]})"
-        )
-        if control is None or row is control:
-            sentences.append(sentence + ".")
-            continue
-        gap = _difference(results, "groups", protocol, _title(row), _title(control), name)
-        clear = gap is not None and gap.clear
-        verdict = (
-            ("more" if precision.mean > control.metrics[name].mean else "less") if clear else "not clearly different"
-        )
-        sentences.append(f"{sentence}, {'clearly ' if clear else ''}{verdict} {'than' if clear else 'from'} {CONTROL}.")
-    return sentences
-
-
-def _title(row: GroupRow) -> str:
-    """Return what comparisons call a row."""
-    return f"{row.model}/{row.strategy}"
-
-
-def _difference(results: Results, of: str, protocol: Protocol, first: str, second: str, name: str) -> Difference | None:
-    """Return a difference whichever side it was taken from; only its clearness is the same on both."""
-    for row in results.comparisons:
-        if (row.of, row.protocol) == (of, protocol) and {row.first, row.second} == {first, second}:
-            return row.differences.get(name)
-    return None

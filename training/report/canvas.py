@@ -42,14 +42,14 @@ LIGHT: Final = Theme(
     page="#ffffff",
     ink="#23262b",
     faint="#d5d8dc",
-    palette=("#0072b2", "#d98200", "#009e73", "#c25b97", "#56a5d8", "#b34a00"),
+    palette=("#0072b2", "#d98200", "#009e73", "#c25b97", "#56a5d8", "#b34a00", "#6e737b", "#8c7b00"),
     heat=("#f4f6f8", "#9fc6e3", "#0072b2", "#04213a"),
 )
 DARK: Final = Theme(
     page="#1b1e23",
     ink="#e4e5e7",
     faint="#3d424a",
-    palette=("#5ab4f0", "#f5b83d", "#3ecfa0", "#e79ac7", "#a9d8f7", "#f0824a"),
+    palette=("#5ab4f0", "#f5b83d", "#3ecfa0", "#e79ac7", "#a9d8f7", "#f0824a", "#a4a9b1", "#d9cf55"),
     heat=("#23272d", "#1f5f8f", "#5ab4f0", "#f2f9ff"),
 )
 
@@ -104,7 +104,9 @@ def whiskers(estimates: Sequence[Estimate]) -> NDArray[np.float64]:
 def add_legend(figure: Figure, theme: Theme, models: Sequence[str]) -> None:
     """Say above a figure which colour is which model."""
     handles = [Line2D([], [], marker="o", ls="", color=theme.colour(place)) for place in range(len(models))]
-    figure.legend(handles, models, loc="outside upper left", ncols=min(6, len(models)), handletextpad=0.1)
+    figure.legend(
+        handles, models, loc="outside upper left", ncols=min(8, len(models)), handletextpad=0.1, columnspacing=1.2
+    )
 
 
 def spread_out(heights: Sequence[float], apart: float) -> list[float]:

@@ -194,7 +194,7 @@ def draw_heat_map(theme: Theme, panels: Sequence[tuple[str, Column]]) -> Figure:
     figure, axes = subplots((len(panels) + 1) // 2, 2, 1.75 * ((len(panels) + 1) // 2) + 0.3)
     colours = LinearSegmentedColormap.from_list("heat", theme.heat)
     for axis, (title, matrix) in zip(axes, panels, strict=False):
-        axis.imshow(matrix, aspect="auto", cmap=colours, vmin=0, vmax=1, interpolation="nearest")
+        image = axis.imshow(matrix, aspect="auto", cmap=colours, vmin=0, vmax=1, interpolation="nearest")
         axis.set_title(title)
     for axis in axes:
         axis.set_xticks([])
@@ -203,6 +203,11 @@ def draw_heat_map(theme: Theme, panels: Sequence[tuple[str, Column]]) -> Figure:
         axis.spines[:].set_visible(False)
     for axis in axes[len(panels) :]:
         axis.remove()
+    scale = figure.colorbar(
+        image, ax=axes[: len(panels)], location="bottom", pad=0.01, shrink=0.3, aspect=30, ticks=[0, 0.5, 1]
+    )
+    scale.outline.set_visible(False)
+    scale.ax.tick_params(length=0)
     return figure
 
 
