@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,6 +155,37 @@ def test_a_report_without_the_control_compares_with_nothing(prepared: Path, mode
 
     assert [row.over_control for row in as_served(results)] == [None, None]
     assert "more than basic" not in page(results, {})
+
+
+def test_a_full_disk_leaves_an_earlier_report_as_it_was(prepared: Path, models: Path, tmp_path: Path) -> None:
+    out, rankings = tmp_path / "out", tmp_path / "rankings.jsonl"
+    options = ["--n-groups", "2", "--group-size", "2", "--strategy", "average", "--rankings", str(rankings)]
+    assert run(prepared, models, out, *options) == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)"
+    limit += "; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"  # enough for all but the page
+    again = ["evaluate", "--data", str(prepared), "--models", str(models), "--out", str(out), *options, "--seed", "1"]
+    script = f"{limit}; from training.__main__ import main; raise SystemExit(main({again}))"
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"evaluate: [Errno 27] File too large: '{out}'\n")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_rankings_go_to_a_pipe_as_they_come(prepared: Path, models: Path, tmp_path: Path) -> None:
+    options = ["--model", "seer", "--n-groups", "1", "--group-size", "2", "--strategy", "average"]
+    command = ["evaluate", "--data", str(prepared), "--models", str(models), "--out", str(tmp_path), *options]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "training", *command, "--rankings", "/dev/stdout"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert len(lines) == 2 * LISTENERS + 2
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_rankings_need_nothing_held_out(models: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from service.core.errors import DataError
 from tests.prepare.worlds import event, rows, run, scores, write_json, write_lines
 from training.__main__ import main
-from training.prepare.folder import working_folder
+from training.output import working_folder
 
 SCHEMA = {
     "user_id": "VARCHAR",

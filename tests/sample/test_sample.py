@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -148,3 +151,35 @@ def test_some_recordings_are_there_twice(service: Path) -> None:
     reissues = {(artist, title.partition(" - Remastered ")[0]) for artist, title in songs if " - Remastered " in title}
     assert reissues
     assert reissues <= songs
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_full_disk_leaves_the_files_of_an_earlier_sample_as_they_were(tmp_path: Path) -> None:
+    write_sample(tmp_path, users=5, tracks=20, events=100, seed=1)
+    before = contents(tmp_path)
+    limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)"
+    limit += "; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"  # enough for the artists
+    options = ["sample", "--out", str(tmp_path), "--users", "5", "--tracks", "20", "--events", "1000", "--seed", "2"]
+    script = f"{limit}; from training.__main__ import main; raise SystemExit(main({options}))"
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (1, f"sample: [Errno 27] File too large: '{tmp_path}'\n")
+    assert contents(tmp_path) == before
+
+
+def test_what_a_sample_that_was_killed_left_goes_with_the_next(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "training", "sample", "--out", str(tmp_path), "--events", "2000000"]
+    process = subprocess.Popen(command)
+    while process.poll() is None and not list(tmp_path.glob(".*/sessions.jsonl")):
+        time.sleep(0.01)
+
+    process.kill()
+    process.wait()
+
+    assert [path.name.startswith(".") for path in tmp_path.iterdir()] == [True]
+    write_sample(tmp_path, users=5, tracks=20, events=100, seed=1)
+    assert set(contents(tmp_path)) == {"artists.jsonl", "sessions.jsonl", "tracks.jsonl", "users.jsonl"}

@@ -4,6 +4,7 @@ import argparse
 import json
 import shlex
 import sys
+from collections.abc import Iterable
 from math import inf
 from pathlib import Path
 from typing import Final, get_args
@@ -18,9 +19,11 @@ from training.evaluate import Evaluation, Plan, evaluate
 from training.evaluate.cold_start import LIKED, LONG_ENOUGH
 from training.evaluate.group_metrics import GROUP_WEIGHT
 from training.evaluate.held_out import EARLIER, PROTOCOLS, Protocol
+from training.evaluate.rankings import Line
 from training.evaluate.sessions import LENGTH, PLAYLISTS
 from training.groups import GROUP_TYPES
 from training.metrics import CUTOFFS
+from training.output import replacing_files
 from training.report import write_report
 from training.report.tables import on_screen
 
@@ -153,13 +156,23 @@ def run(args: argparse.Namespace) -> int:
 
 def write(evaluation: Evaluation, out: Path, rankings: Path | None) -> None:
     """Write results.json, the tables of single figures, the figures and the report."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "results.json").write_text(evaluation.results.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    for name, tables in (("users", evaluation.users), ("groups", evaluation.groups)):
-        frames = [table.frame() for table in tables]
-        (pd.concat(frames) if frames else pd.DataFrame()).to_csv(out / f"{name}.csv", index=False)
-    if rankings is not None:
-        rankings.parent.mkdir(parents=True, exist_ok=True)
-        with rankings.open("w", encoding="utf-8") as file:
-            file.writelines(f"{json.dumps(line, ensure_ascii=False)}\n" for line in evaluation.rankings)
-    write_report(evaluation, out)
+    with replacing_files(out) as folder:
+        (folder / "results.json").write_text(evaluation.results.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        for name, tables in (("users", evaluation.users), ("groups", evaluation.groups)):
+            frames = [table.frame() for table in tables]
+            (pd.concat(frames) if frames else pd.DataFrame()).to_csv(folder / f"{name}.csv", index=False)
+        write_report(evaluation, folder)
+        if rankings is not None:
+            write_rankings(evaluation.rankings, rankings)
+
+
+def write_rankings(lines: Iterable[Line], path: Path) -> None:
+    """Write JSON lines to a file, or as they come to what is none, such as a pipe."""
+    texts = (f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(texts)
+        return
+    path = path.resolve()  # so that a link stays one
+    with replacing_files(path.parent) as folder, (folder / path.name).open("w", encoding="utf-8") as file:
+        file.writelines(texts)

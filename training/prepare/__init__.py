@@ -18,10 +18,10 @@ from typing import Final, Literal
 import duckdb
 
 from service.core.errors import ConfigurationError, DataError
+from training.output import PREPARED, publish, working_folder
 from training.prepare.catalogue import ARTISTS, TRACKS, USERS, read_tracks, read_users
 from training.prepare.cleaning import Counts, clean, count
 from training.prepare.database import Database, open_database
-from training.prepare.folder import PREPARED, publish, working_folder
 from training.prepare.groups import write_groups
 from training.prepare.report import PairCounts, Report, count_pairs, density
 from training.prepare.splits import NAMES, Split, make_pairs

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from service.core.errors import DataError
+from training.output import replacing_files
 from training.sample.catalogue import Catalogue, artist_records, make_catalogue, track_records, with_reissues
 from training.sample.dirt import soil
 from training.sample.listening import (
@@ -39,18 +40,16 @@ def write_sample(out: Path, *, users: int, tracks: int, events: int, seed: int) 
     catalogue = with_reissues(make_catalogue(tracks, catalogue_rng), reissue_rng)
     listeners = make_listeners(users, catalogue, listener_rng)
     log = make_events(events, catalogue, listeners, event_rng)
-    out.mkdir(parents=True, exist_ok=True)
-    _write(out / "artists.jsonl", _json_lines(artist_records(catalogue)))
-    _write(out / "tracks.jsonl", _json_lines(track_records(catalogue, catalogue_rng)))
-    _write(out / "users.jsonl", _json_lines(user_records(listeners, listener_rng)))
-    _write(out / "sessions.jsonl", _session_lines(log, catalogue, dirt_rng))
+    with replacing_files(out) as folder:
+        _write(folder / "artists.jsonl", _json_lines(artist_records(catalogue)))
+        _write(folder / "tracks.jsonl", _json_lines(track_records(catalogue, catalogue_rng)))
+        _write(folder / "users.jsonl", _json_lines(user_records(listeners, listener_rng)))
+        _write(folder / "sessions.jsonl", _session_lines(log, catalogue, dirt_rng))
 
 
 def _write(path: Path, lines: Iterable[str]) -> None:
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    with unfinished.open("w", encoding="utf-8") as file:
+    with path.open("w", encoding="utf-8") as file:
         file.writelines(lines)
-    unfinished.replace(path)
 
 
 def _json_lines(records: Iterable[dict[str, object]]) -> Iterator[str]:

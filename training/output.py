@@ -1,10 +1,10 @@
-"""The output folder: it appears whole or not at all, whatever happens to the process or the machine."""
+"""What commands write: it appears whole or not at all, whatever happens to the process or the machine."""
 
 import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,8 +37,7 @@ def working_folder(out: Path) -> Iterator[Path]:
 def publish(folder: Path, out: Path) -> None:
     """Put PREPARED, a finished folder in `folder`, in the place of `out`."""
     prepared, replaced = folder / PREPARED, folder / REPLACED
-    with ThreadPoolExecutor() as pool:  # the disk takes many files in the time of one
-        list(pool.map(_sync, prepared.iterdir()))
+    _sync_all(prepared.iterdir())
     _sync(prepared)
     with _locked(out.parent):  # two at once take turns, and the later one stays
         if out.exists():
@@ -51,6 +50,23 @@ def publish(folder: Path, out: Path) -> None:
                 replaced.rename(out)
             raise
     _sync(out.parent)
+
+
+@contextmanager
+def replacing_files(out: Path) -> Iterator[Path]:
+    """Yield a new hidden folder in `out`; what is in it at the end takes its place in `out`, beside what else is there.
+
+    If the files cannot all be written, none of them takes its place.
+    """
+    with working_folder(out / "files") as folder:
+        yield folder
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        _sync_all(files)
+        for file in files:
+            place = out / file.relative_to(folder)
+            place.parent.mkdir(exist_ok=True)
+            file.rename(place)
+    _sync(out)
 
 
 def _recover(left: Path, out: Path) -> None:
@@ -83,6 +99,11 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _sync_all(paths: Iterable[Path]) -> None:
+    with ThreadPoolExecutor() as pool:  # the disk takes many files in the time of one
+        list(pool.map(_sync, paths))
 
 
 def _sync(path: Path) -> None:
