@@ -9,8 +9,8 @@ import duckdb
 
 from service.core.errors import DataError
 from training.sources import sql
-from training.sources.columns import Vocabulary, delimiter, detect
-from training.sources.files import LogFile, find_files, unpack
+from training.sources.columns import EVENTS, GROUP_EVENTS, Vocabulary, delimiter, detect
+from training.sources.files import LogFile, check_lines, find_files, unpack
 from training.sources.sql import Source
 
 __all__ = ["Source", "find_sources"]
@@ -52,7 +52,10 @@ def _source(
     unpacked: Path,
 ) -> Source:
     if file.format != "parquet":
-        return Source((file,), detect(file, vocabulary, None, told), vocabulary)
+        source = Source((file,), detect(file, vocabulary, None, told), vocabulary)
+        if file.format == "json" and not (source.has_fast_reader and vocabulary in (EVENTS, GROUP_EVENTS)):
+            check_lines(file)
+        return source
     file = unpack(file, unpacked)
     types = _describe(connection, file)
     columns = detect(file, vocabulary, tuple(types), told)

@@ -30,7 +30,10 @@ that Python's own 4 KB take."""
 
 
 LONGEST_LINE = 4_000_000
-"""Bytes; about as much as DuckDB reads at a time of a file that is not JSON. Of JSON it takes 16 MiB a line."""
+"""Bytes; about as much as DuckDB reads at a time where it reads line by line."""
+
+LONGEST_OBJECT = 1 << 24
+"""Bytes of a line that DuckDB's JSON reader takes wherever in a file it is."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,18 @@ def _start(path: Path) -> bytes:
         start = file.read(HEAD)
     # A line that the limit cuts in two is left out, unless it is the only one.
     return start if len(start) < HEAD else start[: start.rfind(b"\n") + 1] or start
+
+
+def check_lines(file: LogFile) -> None:
+    """Raise DataError for a line so long that DuckDB, reading line by line, would pass over it unsaid."""
+    _mixes_line_ends(file.path)
+
+
+def find_long_object(path: Path) -> int | None:
+    """Return the number, from 1, of the first line that is longer than LONGEST_OBJECT."""
+    with _reading(path) as file:
+        lines = iter(lambda: file.readline(LONGEST_OBJECT + 2), b"")  # with its end; an endless line is not read to it
+        return next((number for number, line in enumerate(lines, start=1) if len(line) > LONGEST_OBJECT + 1), None)
 
 
 def _mixes_line_ends(path: Path) -> bool:

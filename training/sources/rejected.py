@@ -17,7 +17,7 @@ import duckdb
 
 from service.core.errors import DataError
 from training.sources.columns import delimiter, read_rows
-from training.sources.files import LogFile, open_log
+from training.sources.files import LONGEST_OBJECT, LogFile, find_long_object, open_log
 from training.sources.sql import KEY_SEPARATOR, Source, relation
 
 Line = TypeVar("Line")
@@ -35,6 +35,9 @@ class Refused(NamedTuple):
 BROKEN = "not a JSON object"
 BAD_ENCODING = "invalid encoding"
 """As DuckDB's CSV reader calls bytes that are not UTF-8."""
+
+TOO_LONG = "maximum_object_size"
+"""What DuckDB's JSON reader names when a line is too long for it."""
 
 AT_A_TIME = 200_000
 """Unreadable rows that are looked for in one walk; bounds the memory."""
@@ -71,6 +74,10 @@ def keep_refused(connection: duckdb.DuckDBPyConnection, source: Source, rejects:
 
 def unreadable_file(connection: duckdb.DuckDBPyConnection, source: Source, error: duckdb.Error) -> DataError:
     """Return the error for a query that failed over several files, naming the one that fails alone."""
+    if TOO_LONG in str(error):
+        for file in source.files:
+            if (number := find_long_object(file.path)) is not None:
+                return DataError(f"{file.path} has more than {LONGEST_OBJECT:,} bytes in line {number}")
     guilty = source.files
     for number, file in enumerate(source.files if len(source.files) > 1 else ()):
         alone = relation(replace(source, files=(file,)), f"probe_{number}")
