@@ -1,9 +1,11 @@
 """The record of every answer: JSON lines, appended by a thread of its own."""
 
+import errno
 import logging
 import os
 import stat
 import sys
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -112,8 +114,14 @@ def check_target(target: str) -> None:
         raise ConfigurationError(f"SERVICE_EXPOSURES: there is no folder {str(path.parent)!r}")
     if path.is_dir():
         raise ConfigurationError(f"SERVICE_EXPOSURES: {target!r} is a folder, not a file")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise ConfigurationError(f"SERVICE_EXPOSURES: {target!r} cannot be written")
+    try:  # what os.access() would say does not hold for root
+        if path.exists():
+            os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK))
+        else:
+            tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # a pipe that nobody reads yet
+            raise ConfigurationError(f"SERVICE_EXPOSURES: {target!r} cannot be written: {error.strerror}") from error
 
 
 def _packed(lines: Sequence[bytes], at_most: int) -> Iterator[bytes]:
