@@ -110,6 +110,19 @@ def test_ctrl_c_exits_0(published: Path, tmp_path: Path) -> None:
         assert process.wait(timeout=10) == 0
 
 
+def test_ctrl_c_before_it_serves_is_quiet(published: Path) -> None:
+    command = [sys.executable, "-v", "-m", "service", "--models", str(published)]  # -v tells what is imported
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while "torch" not in process.stderr.readline():
+            pass
+
+        process.send_signal(signal.SIGINT)
+
+        assert "Traceback" not in process.stderr.read()
+    assert process.returncode == -signal.SIGINT
+
+
 def test_two_workers_share_a_port_and_count_together(published: Path, tmp_path: Path) -> None:
     with served(published, tmp_path, "--workers", "2", drain_seconds="0") as (process, address):
         wait_for(process, address, "/health/ready")
