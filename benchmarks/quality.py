@@ -27,8 +27,7 @@ from training.metrics import Score, Truth, rank_metrics
 from training.models import ALGORITHMS
 from training.models.algorithm import Algorithm, Fitted, Progress
 from training.models.blend import Blend, Part
-from training.publishing import Training, draft_manifest
-from training.served import history_arrays, served
+from training.served import served
 
 RESULTS: Final = Path(__file__).parent / "results" / "quality.json"
 SEED: Final = 0
@@ -86,7 +85,7 @@ def playlists(source: Path) -> list[Row]:
         {
             "data": "playlists-2018",
             "model": name,
-            **measured(name, *entry, data),
+            **measured(*entry, data),
             **(weights if name == "blend" else {}),
         }
         for name, entry in entries.items()
@@ -105,7 +104,7 @@ def gowalla(source: Path) -> list[Row]:
     _, blend = blended(fitted, GOWALLA_BLEND, GOWALLA, data, given=tuple(weights.values()))
     entries = {**{name: (GOWALLA[name].make(), model) for name, model in fitted.items()}, "blend": blend}
     return [
-        {"data": "gowalla", "model": name, **measured(name, *entry, data), **(weights if name == "blend" else {})}
+        {"data": "gowalla", "model": name, **measured(*entry, data), **(weights if name == "blend" else {})}
         for name, entry in entries.items()
     ]
 
@@ -158,11 +157,9 @@ def blended(
     return weights, (algorithm, Fitted(model.arrays, model.scoring, [], {"fit_cpu_s": seconds}))
 
 
-def measured(name: str, algorithm: Algorithm, fitted: Fitted, data: PreparedData) -> Row:
+def measured(algorithm: Algorithm, fitted: Fitted, data: PreparedData) -> Row:
     """Return what the model cost and what its rankings are worth on every split that has pairs."""
-    training = Training(name, algorithm, "default", SEED, "cpu")
-    manifest = draft_manifest(name, fitted, training, data)
-    model = served(manifest, {**fitted.arrays, **history_arrays(data.interactions)}, data.interactions)
+    model = served(algorithm.kind, fitted.scoring, fitted.arrays, data.interactions)
     row: Row = {"seed": SEED, "fit_cpu_s": fitted.metrics["fit_cpu_s"]}
     for split, pairs in {"validation": data.validation, "test": data.test}.items():
         if len(pairs.user_rows):

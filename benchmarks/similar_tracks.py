@@ -32,9 +32,8 @@ from training.cold_tracks import with_cold_tracks
 from training.data import PreparedData, load
 from training.models import ALGORITHMS
 from training.models.algorithm import silent
-from training.publishing import Training, draft_manifest
 from training.recordings import UNLABELLED, artist_of, labels_of
-from training.served import history_arrays, served
+from training.served import served
 
 RESULTS: Final = Path(__file__).parent / "results" / "similar_tracks.json"
 HOLDOUT: Final = Path("data/holdout-2018")
@@ -138,8 +137,7 @@ def item_item(name: str, preset: str = "default", **parameters: object) -> Calla
         algorithm = ALGORITHMS[name].preset(preset, parameters)
         known = with_cold_tracks(data, HOLDOUT) if algorithm.whole_catalogue else data
         fit = algorithm.fit(known, seed=0, device="cpu", progress=silent)
-        manifest = draft_manifest(name, fit, Training(name, algorithm, preset, 0, "cpu"), known)
-        model = served(manifest, {**fit.arrays, **history_arrays(known.interactions)}, known.interactions)
+        model = served(algorithm.kind, fit.scoring, fit.arrays, known.interactions)
         assert isinstance(model, SimilarTracks)
         answers = np.full((len(known.interactions.tracks), K), NOBODY)
         for track in range(len(answers)):

@@ -23,8 +23,7 @@ from training.data import PreparedData, load
 from training.metrics import Score, Truth, rank_metrics, sample
 from training.models.algorithm import silent
 from training.models.softmax import Softmax
-from training.publishing import Training, draft_manifest
-from training.served import history_arrays, served
+from training.served import served
 
 RESULTS = Path(__file__).parent / "results" / "softmax.json"
 SEEDS = range(3)
@@ -47,9 +46,7 @@ def measured(preset: str, data: PreparedData, seed: int) -> Row:
     fitted = algorithm.fit(data, seed=seed, device="cpu", progress=silent)
     row: Row = {"preset": preset, "seed": seed, "wall_s": perf_counter() - wall, "cpu_s": process_time() - cpu}
     row |= {name: fitted.metrics[name] for name in ("best_epoch", "test_accuracy", "test_loss")}
-    training = Training("softmax", algorithm, preset, seed, "cpu")
-    arrays = {**fitted.arrays, **history_arrays(data.interactions)}
-    model = served(draft_manifest("softmax", fitted, training, data), arrays, data.interactions)
+    model = served(algorithm.kind, fitted.scoring, fitted.arrays, data.interactions)
     row |= judged("", lambda rows: model.score(model.user_vectors(rows)), data)
     return row | judged("fold-in ", lambda rows: model.score(folded_in(model, rows)), data, at_most=5_000)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from service.core.artifacts import ArtifactStore, DataFingerprint, Manifest, new_version
 from service.core.calibration import Calibration
 from service.core.errors import TrainingError
+from service.core.ids import count_groups
 from service.core.recommender import Recommender
 from training.data import PreparedData
 from training.metrics import validation_metrics
@@ -38,9 +39,7 @@ def publish(
     """Publish what a training fitted in so many seconds as the current version of `name`."""
     check_finite(fitted.arrays, training.algorithm_name)
     interactions = data.interactions
-    arrays = {**fitted.arrays, **history_arrays(interactions)}
-    draft = draft_manifest(name, fitted, training, data)
-    model = served(draft, arrays, interactions)
+    model = served(training.algorithm.kind, fitted.scoring, fitted.arrays, interactions)
     calibration = calibrate(model)
     metrics = {
         **fitted.metrics,
@@ -48,8 +47,8 @@ def publish(
         "training_seconds": seconds,
     }
     return store.publish(
-        draft.model_copy(update={"metrics": metrics}),
-        {**arrays, **calibration_arrays(calibration)},
+        draft_manifest(name, fitted, training, data).model_copy(update={"metrics": metrics}),
+        {**fitted.arrays, **history_arrays(interactions), **calibration_arrays(calibration)},
         interactions.users.ids,
         interactions.tracks.ids,
         data.catalogue,
@@ -59,6 +58,7 @@ def publish(
 def draft_manifest(name: str, fitted: Fitted, training: Training, data: PreparedData) -> Manifest:
     """Return the manifest of a new version, without its metrics and digests."""
     interactions = data.interactions
+    groups = count_groups(interactions.users)
     return Manifest(
         name=name,
         version=new_version(),
@@ -67,7 +67,8 @@ def draft_manifest(name: str, fitted: Fitted, training: Training, data: Prepared
         created_at=datetime.now(UTC),
         data=DataFingerprint(
             sha256=data.fingerprint,
-            users=len(interactions.users),
+            users=len(interactions.users) - groups,
+            groups=groups,
             tracks=len(interactions.tracks),
             pairs=interactions.matrix.nnz,
         ),

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -14,13 +13,12 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import JsonValue
 
-from service.core.artifacts import DataFingerprint, Manifest
 from service.core.errors import ConfigurationError, DataError, TrainingError
 from training.data import PreparedData
 from training.metrics import Truth, validation_metrics
 from training.models.algorithm import Algorithm, Choice, Fitted, Progress, Range, silent
 from training.presets import PresetFile
-from training.served import history_arrays, served
+from training.served import served
 
 AT_MOST_USERS: Final = 5_000
 """Validation users that a trial is judged on; the same for all trials."""
@@ -123,18 +121,7 @@ def _drawn(trial: optuna.Trial, name: str, where: Range | Choice) -> JsonValue:
 
 def figure(algorithm: Algorithm, fitted: Fitted, data: PreparedData, metric: str) -> float:
     """Return a metric of the validation users as the fitted model would be served."""
-    interactions = data.interactions
-    manifest = Manifest(
-        name="trial",
-        version="trial",
-        algorithm="trial",
-        kind=algorithm.kind,
-        created_at=datetime.now(UTC),
-        data=DataFingerprint(sha256=data.fingerprint, users=0, tracks=0, pairs=0),
-        scoring=dict(fitted.scoring),
-        sha256={},
-    )
-    model = served(manifest, {**fitted.arrays, **history_arrays(interactions)}, interactions)
+    model = served(algorithm.kind, fitted.scoring, fitted.arrays, data.interactions)
     cutoff = int(metric.partition("@")[2])
     figures = validation_metrics(
         lambda rows: model.score(model.user_vectors(rows)), data, cutoffs=(cutoff,), at_most=AT_MOST_USERS

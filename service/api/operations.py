@@ -26,6 +26,8 @@ class ModelDescription(TypedDict):
     kind: str
     trained_at: datetime
     users: int
+    groups: int
+    """With listening of their own, which users do not count."""
     tracks: int
     default_strategy: str
     similar_tracks: bool
@@ -83,7 +85,8 @@ async def models(request: Request) -> Models:
             "algorithm": model.manifest.algorithm,
             "kind": model.manifest.kind,
             "trained_at": model.manifest.created_at,
-            "users": len(model.recommender.users),
+            "users": model.manifest.data.users,
+            "groups": model.manifest.data.groups,
             "tracks": len(model.recommender.tracks),
             "default_strategy": model.recommender.default_strategy,
             "similar_tracks": model.similar is not None,

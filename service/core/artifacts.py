@@ -63,6 +63,8 @@ class DataFingerprint(BaseModel):
     sha256: str
     """Of train.parquet, followed by group_train.parquet where there is one."""
     users: int
+    groups: int = 0
+    """With listening of their own: rows like those of users, and not among them."""
     tracks: int
     pairs: int
 

@@ -27,6 +27,11 @@ def is_group_key(public_id: str) -> bool:
     return public_id.startswith(_GROUP)
 
 
+def count_groups(public_ids: Iterable[str]) -> int:
+    """Return how many ids are those of groups' own rows."""
+    return sum(map(is_group_key, public_ids))
+
+
 class IdIndex:
     """A frozen two-way map: row r of every matrix belongs to `ids[r]`."""
 

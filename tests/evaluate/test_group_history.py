@@ -64,6 +64,7 @@ def test_a_group_is_judged_by_what_it_hears_together_and_served_by_it_too(
     # the first eight of ten even tracks, or of ten odd ones with t05 and t07 among them
     assert results.groups[0].metrics["own_recall@8"].mean == hits
     assert results.population.users == 12  # a group is no listener
+    assert (results.data.train.users, results.data.train.groups) == (12, 1)
 
 
 def test_candidate_lists_know_the_groups_that_the_data_were_prepared_with(

@@ -28,7 +28,9 @@ def with_band(models: Path, settings: Settings) -> Settings:
         "history_scores": np.append(HISTORY["history_scores"], np.float32(1)),
     }
     arrays = history | calibration_of(taste @ FACTORS.T) | {"user_factors": taste, "item_factors": FACTORS}
-    manifest = store.manifest("wmf").model_copy(update={"version": "v2", "sha256": {}})
+    manifest = store.manifest("wmf")
+    data = manifest.data.model_copy(update={"groups": 1})
+    manifest = manifest.model_copy(update={"version": "v2", "sha256": {}, "data": data})
     store.publish(manifest, arrays, [*USERS, group_key("band")], TRACKS, CATALOGUE)
     return settings.model_copy(update={"models": models})
 
@@ -37,6 +39,12 @@ def with_band(models: Path, settings: Settings) -> Settings:
 async def band(with_band: Settings) -> AsyncIterator[httpx.AsyncClient]:
     async with serving(with_band) as client:
         yield client
+
+
+async def test_models_count_groups_beside_users(band: httpx.AsyncClient) -> None:
+    wmf = next(model for model in (await band.get("/models")).json()["models"] if model["name"] == "wmf")
+
+    assert (wmf["users"], wmf["groups"]) == (3, 1)
 
 
 WMF = {"model": "wmf", "limit": 4, "user_ids": ["ann", "bob"]}

@@ -63,6 +63,7 @@ async def test_models_say_what_they_are_and_what_for(client: httpx.AsyncClient) 
         "kind": "factors",
         "trained_at": "2025-01-02T00:00:00Z",
         "users": 3,
+        "groups": 0,
         "tracks": 12,
         "default_strategy": "fair_share",
         "similar_tracks": True,

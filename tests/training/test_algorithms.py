@@ -8,6 +8,7 @@ import torch
 
 from service.core.artifacts import ArtifactStore
 from service.core.errors import ConfigurationError, TrainingError, TuttiError
+from service.core.ids import group_key
 from service.core.recommenders import KINDS, recommender_of
 from tests.training.worlds import checkerboard, prepared
 from training.models import ALGORITHMS
@@ -104,6 +105,15 @@ def test_the_manifest_says_how_the_model_came_about(tmp_path, algorithm, board):
     assert (manifest.data.users, manifest.data.tracks, manifest.data.pairs) == (20, 20, 180)
     assert manifest.metrics["training_seconds"] == 1.5
     assert 0 <= manifest.metrics["validation_ndcg@10"] <= 1
+
+
+def test_a_group_with_listening_of_its_own_is_counted_as_no_user(tmp_path):
+    data = prepared([("u", "x", 1.0), ("v", "x", 2.0), (group_key("u and v"), "y", 1.0)])
+
+    known = published(tmp_path, ALGORITHMS["basic"].preset(), data)
+
+    assert len(known.users) == 3
+    assert (known.manifest.data.users, known.manifest.data.groups) == (2, 1)
 
 
 EDGE_WORLDS = {

@@ -259,6 +259,7 @@ def _data_info(plan: Plan, held_out: HeldOut) -> DataInfo:
         train=DataFingerprint(
             sha256=held_out.fingerprint,
             users=held_out.train["user_id"].nunique(),
+            groups=0 if held_out.of_groups is None else held_out.of_groups.train["user_id"].nunique(),
             tracks=held_out.train["track_id"].nunique(),
             pairs=len(held_out.train),
         ),

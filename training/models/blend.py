@@ -1,7 +1,6 @@
 """Blend: several trained models served as one, each with the weight that validation data give it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import ClassVar, Final, NamedTuple, Self
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from service.core import calibration as calibration_module
 from service.core import history as history_module
-from service.core.artifacts import ARRAYS, ArtifactStore, DataFingerprint, Manifest
+from service.core.artifacts import ARRAYS, ArtifactStore
 from service.core.errors import TrainingError
 from service.core.ranking import top_k
 from service.core.recommenders import blend as served_as
@@ -23,7 +22,7 @@ from training.models.algorithm import Algorithm, Fitted, Progress, silent
 from training.models.ease import EASE
 from training.models.item_knn import ItemKNN
 from training.models.wmf import WMF
-from training.served import Arrays, history_arrays, served
+from training.served import Arrays, served
 
 TRAINED_HERE: Final[dict[str, type[Algorithm]]] = {"ease": EASE, "item_knn": ItemKNN, "wmf": WMF}
 """What a blend trains by itself where no published models are given."""
@@ -217,25 +216,10 @@ def trained_part(name: str, data: PreparedData, seed: int, device: str) -> Part:
 
 def models_of(parts: Sequence[Part], arrays: Arrays, data: PreparedData) -> Parts:
     """Return the parts as the service would load them."""
-    interactions = data.interactions
-    draft = Manifest(
-        name="blend",
-        version="draft",
-        algorithm="blend",
-        kind=Blend.kind,
-        created_at=datetime.now(UTC),
-        data=DataFingerprint(
-            sha256=data.fingerprint,
-            users=len(interactions.users),
-            tracks=len(interactions.tracks),
-            pairs=interactions.matrix.nnz,
-        ),
-        scoring={"parts": [part.about.model_dump(mode="json") for part in parts]},
-        sha256={},
-    )
-    blank = np.zeros((len(interactions.users), len(parts)), dtype=np.float32)
-    blend = served(draft, {**arrays, "part_spreads": blank, **history_arrays(interactions)}, interactions)
-    assert isinstance(blend, served_as.Blend)  # noqa: S101, the manifest says so
+    scoring: dict[str, JsonValue] = {"parts": [part.about.model_dump(mode="json") for part in parts]}
+    blank = np.zeros((len(data.interactions.users), len(parts)), dtype=np.float32)
+    blend = served(Blend.kind, scoring, {**arrays, "part_spreads": blank}, data.interactions)
+    assert isinstance(blend, served_as.Blend)  # noqa: S101, its kind says so
     return blend.parts
 
 
