@@ -24,8 +24,8 @@ from service.core.ids import UNKNOWN, IdIndex, group_key
 
 Split = Literal["train", "validation", "test"]
 PAIR_COLUMNS = ["user_id", "track_id", "score"]
-ORDER = "position"
-"""The column that says where in its user's list a track stands, null or missing where the source has no order."""
+ORDER: Final[dict[str, Literal["list", "time"]]] = {"position": "list", "last_time": "time"}
+"""The columns that say in which order a user heard tracks, null or missing where nothing does; the first one counts."""
 NO_ORDER: Final = -1
 
 
@@ -58,8 +58,9 @@ class Interactions:
     matrix: csr_array
     """Scores (users, tracks), float32, columns sorted; an explicit 0 was heard and only skipped."""
     positions: NDArray[np.int32] | None = None
-    """(pairs,) where each stored entry stands in its user's list, `NO_ORDER` for a list without an order; None where no
-    list has one."""
+    """(pairs,) numbers in the order of each history, `NO_ORDER` where an entry has none; None where all have none."""
+    ordered_by: Literal["list", "time"] = "list"
+    """Whether positions are places in a list that somebody made, or come from the times of listening."""
 
     @cached_property
     def positives(self) -> csr_array:
@@ -108,7 +109,7 @@ def fingerprint_of(folder: Path) -> str:
 
 
 def read_split(folder: Path, split: Split) -> pd.DataFrame:
-    """Return user_id, track_id, score and, if it is there, position of one split, every row of it."""
+    """Return user_id, track_id, score and, where they are there, the columns of ORDER of one split, every row of it."""
     return _read_pairs(folder / f"{split}.parquet", "user_id")
 
 
@@ -127,7 +128,9 @@ def _read_pairs(path: Path, who: str) -> pd.DataFrame:
     missing = sorted(set(PAIR_COLUMNS) - set(table.column_names))
     if missing:
         raise DataError(f"{path} has no column {', '.join(missing)}; prepare the data again")
-    pairs: pd.DataFrame = table.select([*PAIR_COLUMNS, *({ORDER} & set(table.column_names))]).to_pandas()
+    pairs: pd.DataFrame = table.select(
+        [*PAIR_COLUMNS, *(column for column in ORDER if column in table.column_names)]
+    ).to_pandas()
     if bool(pairs[PAIR_COLUMNS].isna().to_numpy().any()):
         raise DataError(f"{path} has a pair without user, track or score; prepare the data again")
     if not bool(np.isfinite(pairs["score"]).all()) or bool((pairs["score"] < 0).any()):
@@ -157,17 +160,23 @@ def interactions_of(pairs: pd.DataFrame) -> Interactions:
     if matrix.nnz != len(pairs):
         raise DataError("the training split names a (user, track) pair more than once; prepare the data again")
     matrix.sort_indices()
-    positions = positions_of(pairs)
+    ordered_by, positions = positions_of(pairs)
     return Interactions(
-        IdIndex(users.tolist()), IdIndex(tracks.tolist()), matrix, None if positions is None else positions[order]
+        IdIndex(users.tolist()),
+        IdIndex(tracks.tolist()),
+        matrix,
+        None if positions is None else positions[order],
+        ordered_by,
     )
 
 
-def positions_of(pairs: pd.DataFrame) -> NDArray[np.int32] | None:
-    """Return where each pair stands in its user's list, None where no list has an order."""
-    if ORDER not in pairs or not bool(pairs[ORDER].notna().any()):
-        return None
-    return pairs[ORDER].fillna(NO_ORDER).to_numpy(dtype=np.int32)
+def positions_of(pairs: pd.DataFrame) -> tuple[Literal["list", "time"], NDArray[np.int32] | None]:
+    """Return what orders the histories, and numbers that sort each user's so; None where nothing orders any."""
+    for column, ordered_by in ORDER.items():
+        if column in pairs and bool(pairs[column].notna().any()):
+            places = pairs[column].rank(method="dense").fillna(NO_ORDER)
+            return ordered_by, np.asarray(places, dtype=np.int32)
+    return "list", None
 
 
 def pairs_of(pairs: pd.DataFrame, interactions: Interactions) -> Pairs:

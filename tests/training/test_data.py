@@ -39,8 +39,26 @@ def test_positions_go_with_the_entries_of_the_matrix(tmp_path):
 
     interactions = load(folder).interactions
 
-    assert interactions.positions.tolist() == [-1, 4, 2]  # ann y, bob x, bob y
+    assert interactions.positions.tolist() == [-1, 2, 1]  # ann y, bob x, bob y
+    assert interactions.ordered_by == "list"
     assert load(write(tmp_path, TRAIN)).interactions.positions is None
+
+
+def test_times_of_listening_make_the_order_where_no_positions_do(tmp_path):
+    folder = write(tmp_path, TRAIN)
+    times = pd.to_datetime(["2024-03-01 09:00", None, "2024-02-01 21:00"])  # bob x, ann y, bob y
+    timed = frame(TRAIN).assign(last_time=times)
+    timed.to_parquet(folder / "train.parquet", index=False)
+
+    interactions = load(folder).interactions
+
+    assert interactions.positions.tolist() == [-1, 2, 1]  # ann y, bob x, bob y
+    assert interactions.ordered_by == "time"
+
+    timed.assign(position=pd.array([1, None, 2], dtype="Int32")).to_parquet(folder / "train.parquet", index=False)
+
+    assert load(folder).interactions.positions.tolist() == [-1, 1, 2]
+    assert load(folder).interactions.ordered_by == "list"
 
 
 def test_ids_stay_text(tmp_path):

@@ -53,6 +53,7 @@ class WMF(Algorithm):
             "album_weight": 0.0,
             "artist_weight": 0.0,
             "tail_boost": 1.0,
+            "recent_boost": 1.0,
         },
         "large": {"dim": 1024, "popularity_exponent": 0.5, "regularization": 0.0009, "tail_boost": 8.0},
     }
@@ -65,6 +66,7 @@ class WMF(Algorithm):
         "album_weight": Range(0.3, 60.0, logarithmic=True),
         "artist_weight": Range(0.1, 20.0, logarithmic=True),
         "tail_boost": Range(1.0, 6.0),
+        "recent_boost": Range(1.0, 6.0),
     }
 
     dim: int | None = Field(default=None, ge=1)
@@ -89,6 +91,8 @@ class WMF(Algorithm):
     """The same of an artist."""
     tail_boost: float = Field(default=5.0, ge=1)
     """How much more the last track of an ordered history weighs; see `training.order.recency`."""
+    recent_boost: float = Field(default=3.0, ge=1)
+    """The same where times of listening make the order: the end of a log is less of one mood than of a playlist."""
     tail_length: int = Field(default=4, ge=1)
     """Tracks at the end of an ordered history that weigh more than the others."""
     eps: float = Field(default=1e-8, gt=0)
@@ -121,7 +125,8 @@ class WMF(Algorithm):
         """
         scores = data.interactions.matrix
         pseudo = pseudo_listeners(data.catalogue, self.album_weight, self.artist_weight)
-        order = recency(data.interactions, self.tail_boost, self.tail_length)
+        boost = self.tail_boost if data.interactions.ordered_by == "list" else self.recent_boost
+        order = recency(data.interactions, boost, self.tail_length)
         objectives = {"train_loss": self.objective(scores, self.regularization, order, pseudo)}
         check_liked(objectives["train_loss"])
         rows, tracks = objectives["train_loss"].shape
