@@ -149,7 +149,7 @@ def gradient() -> list[Row]:
     torch.set_num_threads(1)
     heard = log()
     model = WMF.preset("original", {"solver": "cg"})
-    objective = model.objective(heard, model.regularization)
+    objective = model.objective(heard, model.ridge(heard))
     start = random_factors(*heard.shape, model.length(*heard.shape), seed=0)
     next(ours("cg", objective, start))  # compiles
     before = process_time()

@@ -30,7 +30,7 @@ def minimise(solver: str, objective: Objective, start: Factors) -> Iterator[Fact
 @pytest.mark.parametrize("dim", [1, 3, 40])  # histories of 0 to 20 tracks: longer than dim, of both kinds, shorter
 def test_exact_solvers_equal_the_textbook(solver: str, preset: str, dim: int) -> None:
     model = WMF.preset(preset)
-    objective = model.objective(listening(30, 24), model.regularization)
+    objective = model.objective(listening(30, 24), model.ridge(listening(30, 24)))
     start = random_factors(30, 24, dim, seed=0)
     users, items = textbook_epoch(objective, start.items.astype(np.float64))
     users, items = textbook_epoch(objective, items)
@@ -57,7 +57,7 @@ def test_conjugate_gradient_solves_short_histories_exactly_and_long_ones_nearly(
 @pytest.mark.parametrize("preset", ["default", "original"])
 def test_no_epoch_raises_the_loss(solver: str, preset: str) -> None:
     model = WMF.preset(preset)
-    objective = model.objective(listening(50, 40), model.regularization)
+    objective = model.objective(listening(50, 40), model.ridge(listening(50, 40)))
     epochs = islice(minimise(solver, objective, random_factors(50, 40, 8, seed=1)), 12)
 
     losses = [loss(objective, factors) for factors in epochs]

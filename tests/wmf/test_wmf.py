@@ -27,19 +27,21 @@ def test_even_users_like_odd_tracks(solver: str) -> None:
 
 @pytest.mark.parametrize("preset", ["default", "original"])
 def test_a_guest_folded_in_gets_the_factors_of_a_user_with_the_same_likes(preset: str) -> None:
-    model = WMF.preset(preset, {"dim": 4, "length_exponent": 0, "guest_shrinkage": 0, "guest_length": 0})
     liked = np.minimum(listening(24, 20).toarray(), 1)
+    ridge = WMF.preset(preset).ridge(scores(liked))
+    exact = {"guest_regularization": ridge, "guest_shrinkage": 0, "guest_length": 0}
+    model = WMF.preset(preset, {"dim": 4, "length_exponent": 0, **exact})
     fitted = model.fit(prepared(scores(liked)), seed=0, device="cpu", progress=silent)
     items = np.asarray(fitted.arrays["item_factors"], dtype=np.float64)
-    users, _ = textbook_epoch(model.objective(scores(liked), model.regularization), items)
+    users, _ = textbook_epoch(model.objective(scores(liked), ridge), items)
 
     fold_in = FactorsScoring.model_validate(fitted.scoring).fold_in
     w0, c = fold_in.unobserved_weight, fold_in.liked_confidence
-    ridge = fold_in.regularization * (liked.sum(axis=1) + w0 * 20) ** fold_in.frequency_exponent
+    ridges = fold_in.regularization * (liked.sum(axis=1) + w0 * 20) ** fold_in.frequency_exponent
     listeners = liked.sum(axis=0)
     rare = np.maximum(listeners, 1) ** -fold_in.popularity_exponent
     rare /= np.average(rare, weights=listeners)
-    guests = textbook_rows(np.where(liked == 1, w0 + (c - w0) * rare, w0), liked, ridge, items)
+    guests = textbook_rows(np.where(liked == 1, w0 + (c - w0) * rare, w0), liked, ridges, items)
 
     np.testing.assert_allclose(guests, users, rtol=1e-4, atol=1e-5)
 
@@ -110,6 +112,16 @@ def test_the_gradient_way_refuses_data_it_would_take_hours_for() -> None:
 def test_a_solver_that_does_not_exist_is_refused_with_the_choices() -> None:
     with pytest.raises(ConfigurationError, match="'cg', 'cholesky', 'batched' or 'sgd'"):
         WMF.preset(overrides={"solver": "lbfgs"})
+
+
+def test_the_ridge_of_who_is_unknown_is_worth_a_share_of_the_mean_history() -> None:
+    sparse_log, dense_log = (sparse([1] * 10, range(10), range(10), (10, tracks)) for tracks in (1000, 50))
+    model = WMF(unobserved_weight=0.2)
+
+    assert model.ridge(dense_log) * 0.2 * 50 == pytest.approx(0.07 * 1)  # everybody has heard one track
+    assert model.ridge(sparse_log) == 0.0007
+    assert model.ridge(scores(CHECKERBOARD)) == 0.015
+    assert WMF(regularization=3.0).ridge(dense_log) == 3
 
 
 @pytest.mark.parametrize("solver", ["cg", "cholesky", "batched"])

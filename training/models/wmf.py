@@ -27,6 +27,9 @@ LIKED: Final = 1.0
 _PER_DIM: Final = 32
 """Users or tracks, whichever are fewer, that a dimension needs: with fewer, validation figures fall (docs/wmf.md)."""
 _SHORTEST, _LONGEST = 8, 512
+_RIDGE_A_PAIR: Final = 0.07
+_LEAST_RIDGE, _MOST_RIDGE = 0.0007, 0.015
+"""Of lambda, where the density of the data chooses it: below no data were better, above small data fall to 0."""
 MOST_CELLS: Final = 4_000_000
 """Users x tracks that `sgd` may walk over: its epoch costs thousands of times one of least squares."""
 
@@ -47,6 +50,7 @@ class WMF(Algorithm):
             "unobserved_weight": 1.0,
             "alpha": 40.0,
             "regularization": 100.0,
+            "guest_regularization": 100.0,
             "frequency_exponent": 0.0,
             "guest_shrinkage": 0.0,
             "guest_length": 0.0,
@@ -97,10 +101,13 @@ class WMF(Algorithm):
     """Tracks at the end of an ordered history that weigh more than the others."""
     eps: float = Field(default=1e-8, gt=0)
     """Scale of a score in the `logarithmic` weight."""
-    regularization: float = Field(default=0.0007, gt=0)
-    """lambda, before it is scaled by how much is known of a user or a track."""
+    regularization: float | None = Field(default=None, gt=0)
+    """lambda, before it is scaled by how much is known of a user or a track; None is what the density of the data asks
+    for, see `ridge`."""
     frequency_exponent: float = Field(default=1.0, ge=0, le=1)
     """nu: lambda_u = lambda (|S_u| + w0 n_tracks)^nu, and likewise for tracks; 0 is one lambda for all."""
+    guest_regularization: float = Field(default=_LEAST_RIDGE, gt=0)
+    """lambda for guests, in dense data too: of whom a few tracks are known, a ridge for long histories hides them."""
     guest_shrinkage: float = Field(default=20.0, ge=0)
     """s: a guest who likes n tracks is regularised 1 + s / n times as much as a listener."""
     guest_pull: float = Field(default=5.0, ge=0)
@@ -127,7 +134,7 @@ class WMF(Algorithm):
         pseudo = pseudo_listeners(data.catalogue, self.album_weight, self.artist_weight)
         boost = self.tail_boost if data.interactions.ordered_by == "list" else self.recent_boost
         order = recency(data.interactions, boost, self.tail_length)
-        objectives = {"train_loss": self.objective(scores, self.regularization, order, pseudo)}
+        objectives = {"train_loss": self.objective(scores, self.ridge(scores), order, pseudo)}
         check_liked(objectives["train_loss"])
         rows, tracks = objectives["train_loss"].shape
         if (held_out := validation_scores(data, rows)).nnz:
@@ -151,6 +158,17 @@ class WMF(Algorithm):
             curve=curve,
             metrics={**norms("user", users), **norms("item", factors.items)},
         )
+
+    def ridge(self, scores: csr_array) -> float:
+        """Return lambda for scores (users, tracks).
+
+        Where it is not given, the ridge of a user of whom nothing is known, lambda w0 n with nu = 1, is worth 7 % of
+        the mean history: the longer histories are, the more it takes to hold factors down.
+        """
+        if self.regularization is not None:
+            return self.regularization
+        density = np.count_nonzero(scores.data) / math.prod(scores.shape)
+        return min(max(_RIDGE_A_PAIR * density / self.unobserved_weight, _LEAST_RIDGE), _MOST_RIDGE)
 
     def objective(
         self,
@@ -214,7 +232,7 @@ class WMF(Algorithm):
             "unobserved_weight": self.unobserved_weight,
             "liked_confidence": liked,
             "popularity_exponent": self.popularity_exponent if relative else 0.0,
-            "regularization": self.regularization,
+            "regularization": self.guest_regularization,
             "frequency_exponent": self.frequency_exponent,
             "shrinkage": self.guest_shrinkage,
             "pull": self.guest_pull,
