@@ -50,6 +50,14 @@
 #define BY_PROCESSOR(call) call(any)
 #endif
 
+/* The product of sizes; -1, which nothing is long, where it is too large or one of them is negative. */
+static Py_ssize_t size(const Py_ssize_t *factors, int count) {
+    Py_ssize_t product = 1;
+    for (int i = 0; i < count; i++)
+        if (factors[i] < 0 || __builtin_mul_overflow(product, factors[i], &product)) return -1;
+    return product;
+}
+
 /* Whether each of the buffers is as long as it should be; releases them and raises where one is not. */
 static int fit(Py_buffer *buffers, const Py_ssize_t *bytes, int count) {
     for (int i = 0; i < count; i++)
@@ -67,10 +75,12 @@ static PyObject *done(Py_buffer *buffers, int count) {
 }
 
 #define LENGTH(array) ((int)(sizeof(array) / sizeof(*(array))))
+#define SIZE(...) size((const Py_ssize_t[]){__VA_ARGS__}, LENGTH(((const Py_ssize_t[]){__VA_ARGS__})))
 #define FLOATS (Py_ssize_t)sizeof(float)
 #define DOUBLES (Py_ssize_t)sizeof(double)
 #define INT64S (Py_ssize_t)sizeof(int64_t)
-#define BLOCKS(tracks) (((tracks) + BLOCK - 1) / BLOCK * BLOCK)
+#define INT32S (Py_ssize_t)sizeof(int32_t)
+#define BLOCKS(tracks) ((tracks) / BLOCK + ((tracks) % BLOCK != 0))
 
 static void scores_with(const float *blocks, Py_ssize_t tracks, Py_ssize_t dim, const float *vectors, Py_ssize_t rows,
                         float *out) {
@@ -83,7 +93,8 @@ static PyObject *scores(PyObject *module, PyObject *arguments) {
     Py_buffer b[3];
     Py_ssize_t tracks, dim, rows;
     if (!PyArg_ParseTuple(arguments, "y*y*w*nnn", b, b + 1, b + 2, &tracks, &dim, &rows)) return NULL;
-    const Py_ssize_t bytes[] = {BLOCKS(tracks) * dim * FLOATS, rows * dim * FLOATS, rows * tracks * FLOATS};
+    const Py_ssize_t bytes[] = {SIZE(BLOCKS(tracks), BLOCK, dim, FLOATS), SIZE(rows, dim, FLOATS),
+                                SIZE(rows, tracks, FLOATS)};
     if (!fit(b, bytes, LENGTH(b))) return NULL;
     Py_BEGIN_ALLOW_THREADS
     scores_with(b[0].buf, tracks, dim, b[1].buf, rows, b[2].buf);
@@ -127,11 +138,11 @@ static PyObject *scores_of(PyObject *module, PyObject *arguments) {
     if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*w*nnnnn", b, b + 1, b + 2, b + 3, b + 4, b + 5, &tracks, &dim, &groups,
                           &members, &count))
         return NULL;
-    const Py_ssize_t voters = groups * members;
+    const Py_ssize_t voters = SIZE(groups, members);
     const int of_relevance = b[1].len > 0;
-    const Py_ssize_t bytes[] = {tracks * dim * FLOATS,   of_relevance ? voters * FLOATS : 0,
-                                of_relevance ? voters * FLOATS : 0, voters * dim * FLOATS, groups * count * INT64S,
-                                voters * count * FLOATS};
+    const Py_ssize_t bytes[] = {SIZE(tracks, dim, FLOATS), of_relevance ? SIZE(voters, FLOATS) : 0,
+                                of_relevance ? SIZE(voters, FLOATS) : 0, SIZE(voters, dim, FLOATS),
+                                SIZE(groups, count, INT64S), SIZE(voters, count, FLOATS)};
     if (!fit(b, bytes, LENGTH(b))) return NULL;
     const float *low = of_relevance ? b[1].buf : NULL, *scale = b[2].buf;
     const int64_t *rows = b[4].buf;
@@ -140,7 +151,7 @@ static PyObject *scores_of(PyObject *module, PyObject *arguments) {
             done(b, LENGTH(b));
             return PyErr_Format(PyExc_IndexError, "there is no track row %lld", (long long)rows[i]);
         }
-    float *blocks = calloc((size_t)(BLOCKS(count) * dim), sizeof(float));
+    float *blocks = calloc((size_t)(BLOCKS(count) * BLOCK), (size_t)dim * sizeof(float));
     for (Py_ssize_t group = 0; blocks && group < groups; group++) {
         const Py_ssize_t first = group * members;
         votes_of(b[0].buf, dim, (float *)b[3].buf + first * dim, low ? low + first : NULL, scale + first, members,
@@ -252,7 +263,8 @@ static PyObject *highest(PyObject *module, PyObject *arguments) {
     Py_ssize_t rows, n, k;
     int sorted;
     if (!PyArg_ParseTuple(arguments, "y*w*w*nnnp", b, b + 1, b + 2, &rows, &n, &k, &sorted)) return NULL;
-    const Py_ssize_t bytes[] = {rows * n * FLOATS, rows * k * INT64S, (sorted ? rows * k : rows) * FLOATS};
+    const Py_ssize_t bytes[] = {SIZE(rows, n, FLOATS), SIZE(rows, k, INT64S),
+                                sorted ? SIZE(rows, k, FLOATS) : SIZE(rows, FLOATS)};
     if (!fit(b, bytes, LENGTH(b))) return NULL;
     Entry *entries = malloc((size_t)k * sizeof(Entry));
     int possible = 0 < k && k <= n && entries;
@@ -296,18 +308,18 @@ static PyObject *contenders(PyObject *module, PyObject *arguments) {
     if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*y*y*w*w*w*nnnnni", b, b + 1, b + 2, b + 3, b + 4, b + 5, b + 6, b + 7,
                           b + 8, b + 9, &tracks, &dim, &groups, &members, &count, &power))
         return NULL;
-    const Py_ssize_t voters = groups * members;
-    const Py_ssize_t bytes[] = {tracks * dim * FLOATS,  BLOCKS(tracks) * dim * FLOATS, voters * dim * FLOATS,
-                                voters * FLOATS,        voters * FLOATS,               voters * DOUBLES,
-                                b[6].len ? groups * tracks : 0, groups * count * INT64S,
-                                voters * count * FLOATS, groups * DOUBLES};
+    const Py_ssize_t voters = SIZE(groups, members);
+    const Py_ssize_t bytes[] = {SIZE(tracks, dim, FLOATS), SIZE(BLOCKS(tracks), BLOCK, dim, FLOATS),
+                                SIZE(voters, dim, FLOATS), SIZE(voters, FLOATS), SIZE(voters, FLOATS),
+                                SIZE(voters, DOUBLES), b[6].len ? SIZE(groups, tracks) : 0,
+                                SIZE(groups, count, INT64S), SIZE(voters, count, FLOATS), SIZE(groups, DOUBLES)};
     if (!fit(b, bytes, LENGTH(b))) return NULL;
     const float *vectors = b[2].buf, *low = b[3].buf, *scale = b[4].buf;
     const double *factors = b[5].buf;
     const char *allowed = b[6].len ? b[6].buf : NULL;
-    float *sums = malloc((size_t)(groups * tracks) * sizeof(float));
+    float *sums = malloc((size_t)SIZE(groups, tracks, FLOATS));
     float *scaled = malloc((size_t)(voters * (dim + 2)) * sizeof(float)); /* relevance is a score less the floor */
-    float *blocks = calloc((size_t)(BLOCKS(count) * dim), sizeof(float));
+    float *blocks = calloc((size_t)(BLOCKS(count) * BLOCK), (size_t)dim * sizeof(float));
     int possible = 0 < count && count <= tracks && sums && scaled && blocks;
     if (possible) {
         float *floors = scaled + voters * dim, *shares = floors + voters;
@@ -442,10 +454,10 @@ static PyObject *race(PyObject *module, PyObject *arguments) {
     if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*y*y*w*w*nnnnnidd", b, b + 1, b + 2, b + 3, b + 4, b + 5, b + 6, b + 7,
                           b + 8, &groups, &members, &tracks, &levels, &k, &power, &offset, &rounding))
         return NULL;
-    const Py_ssize_t voters = groups * members;
-    const Py_ssize_t bytes[] = {groups * tracks * INT64S, voters * tracks * FLOATS, groups * DOUBLES,
-                                voters * DOUBLES,         voters * DOUBLES,         voters * DOUBLES,
-                                levels * DOUBLES,         groups * k * INT64S,      groups};
+    const Py_ssize_t voters = SIZE(groups, members);
+    const Py_ssize_t bytes[] = {SIZE(groups, tracks, INT64S), SIZE(voters, tracks, FLOATS), SIZE(groups, DOUBLES),
+                                SIZE(voters, DOUBLES), SIZE(voters, DOUBLES), SIZE(voters, DOUBLES),
+                                SIZE(levels, DOUBLES), SIZE(groups, k, INT64S), groups};
     if (!fit(b, bytes, LENGTH(b))) return NULL;
     double *room = malloc((size_t)(tracks * (members + 2) + 2 * members) * sizeof(double));
     for (Py_ssize_t group = 0; room && group < groups; group++) {
@@ -469,7 +481,8 @@ static PyObject *ideals(PyObject *module, PyObject *arguments) {
     Py_ssize_t users, kept, best;
     int power;
     if (!PyArg_ParseTuple(arguments, "y*y*y*w*nnni", b, b + 1, b + 2, b + 3, &users, &kept, &best, &power)) return NULL;
-    const Py_ssize_t bytes[] = {users * kept * FLOATS, users * FLOATS, users * FLOATS, users * DOUBLES};
+    const Py_ssize_t bytes[] = {SIZE(users, kept, FLOATS), SIZE(users, FLOATS), SIZE(users, FLOATS),
+                                SIZE(users, DOUBLES)};
     if (!fit(b, bytes, LENGTH(b))) return NULL;
     const float *scores = b[0].buf, *low = b[1].buf, *scale = b[2].buf;
     for (Py_ssize_t u = 0; u < users; u++, scores += kept) {
@@ -490,8 +503,8 @@ static PyObject *percentiles(PyObject *module, PyObject *arguments) {
     Py_ssize_t users, kept, n;
     if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*w*nnn", b, b + 1, b + 2, b + 3, b + 4, b + 5, &users, &kept, &n))
         return NULL;
-    const Py_ssize_t bytes[] = {users * kept * FLOATS, kept * (Py_ssize_t)sizeof(int32_t), b[2].len ? users * FLOATS : 0,
-                                b[2].len ? users * FLOATS : 0, users * n * FLOATS, users * n * FLOATS};
+    const Py_ssize_t bytes[] = {SIZE(users, kept, FLOATS), SIZE(kept, INT32S), b[2].len ? SIZE(users, FLOATS) : 0,
+                                b[2].len ? SIZE(users, FLOATS) : 0, SIZE(users, n, FLOATS), SIZE(users, n, FLOATS)};
     if (!fit(b, bytes, LENGTH(b))) return NULL;
     const int32_t *ranks = b[1].buf;
     const float *floors = b[2].buf, *scale = b[3].buf;
