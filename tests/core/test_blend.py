@@ -11,7 +11,7 @@ from service.core.errors import ArtifactError
 from service.core.ids import IdIndex
 from service.core.recommender import Recommender
 from service.core.recommenders import recommender_of
-from service.core.recommenders.blend import Blend
+from service.core.recommenders.blend import Blend, spread
 from tests.core import worlds
 
 PLAYS = {"ann": {"a": 3.0, "b": 1.0}, "bob": {"c": 2.0}, "cat": {"d": 0.0}}
@@ -38,6 +38,20 @@ def in_own_spread(model: Recommender, vectors: torch.Tensor) -> torch.Tensor:
     """Scores over their standard deviation, 0 for who scores everything alike."""
     scores = model.score(vectors)
     return torch.stack([row / row.std(correction=0) if row.std() > 0 else row for row in scores])
+
+
+@pytest.mark.parametrize("tracks", [1, 7, 20_000])
+@pytest.mark.parametrize("level", [0.0, 30.0])
+def test_a_spread_is_the_standard_deviation_of_the_scores(tracks: int, level: float) -> None:
+    scores = level + torch.randn(2, 3, tracks, generator=torch.Generator().manual_seed(0))
+
+    torch.testing.assert_close(spread(scores), scores.double().std(dim=2, correction=0).float())
+
+
+def test_equal_scores_have_no_spread_at_all() -> None:
+    levels = torch.tensor([0.0, 0.1, 1 / 3, 7.7])
+
+    assert spread(levels[:, None].expand(-1, 20_000)).tolist() == [0, 0, 0, 0]
 
 
 def test_the_score_is_the_weighted_sum_of_scores_in_their_own_spread(store: Path) -> None:

@@ -125,8 +125,9 @@ class Blend(Algorithm):
         arrays = {prefixed(at, name): array for at, part in enumerate(parts) for name, array in part.arrays.items()}
         models = models_of(parts, arrays, data)
         spreads = spreads_of(models, len(data.interactions.users), progress)
-        weights = self.chosen(models, data, progress)
-        guest_weights = self.chosen_for_guests(models, weights, data, seed, progress)
+        truth = truth_of(data)
+        weights = self.chosen(models, truth, progress)
+        guest_weights = self.chosen_for_guests(models, weights, data, truth, seed, progress)
         shares = list(zip(parts, weights.tolist(), guest_weights.tolist(), strict=True))
         about = [part.about.model_copy(update={"weight": own, "guest_weight": guest}) for part, own, guest in shares]
         return Fitted(
@@ -138,23 +139,21 @@ class Blend(Algorithm):
             },
         )
 
-    def chosen(self, models: Parts, data: PreparedData, progress: Progress) -> Weights:
+    def chosen(self, models: Parts, truth: Truth, progress: Progress) -> Weights:
         """Return the weights that are given, or those that validation data give; equal ones where there are none."""
         if self.weights is not None:
             return np.array(self.weights) / sum(self.weights)
-        truth = truth_of(data)
         if not len(truth.users):
             return equal(len(models))
         candidates = Candidates.of(models, lambda rows: [model.user_vectors(rows) for model in models], truth)
         return candidates.climb(METRICS[self.metric], progress)
 
     def chosen_for_guests(
-        self, models: Parts, weights: Weights, data: PreparedData, seed: int, progress: Progress
+        self, models: Parts, weights: Weights, data: PreparedData, truth: Truth, seed: int, progress: Progress
     ) -> Weights:
         """Return the same for guests; the `weights` of known users where these are given or nobody can play a guest."""
         if self.guest_weights is not None:
             return np.array(self.guest_weights) / sum(self.guest_weights)
-        truth = truth_of(data)
         histories = data.interactions.positives
         able = truth.users[np.diff(histories.indptr)[truth.users] > FEW]
         if self.weights is not None or not len(able):
@@ -262,8 +261,8 @@ class Candidates(NamedTuple):
         scores, hits = [], []
         for rows in torch.split(torch.from_numpy(users), users_at_once(models)):
             own = torch.stack([model.score(each) for model, each in zip(models, vectors(rows), strict=True)], dim=1)
-            spread = own.std(dim=2, correction=0, keepdim=True)
-            own *= torch.where(spread > 0, 1 / spread, 0)
+            spread = served_as.spread(own)
+            own *= torch.where(spread > 0, 1 / spread, 0)[:, :, None]
             if truth.excluded is not None:
                 heard = truth.excluded[rows.numpy()].astype(bool).toarray()
                 own.masked_fill_(torch.from_numpy(heard)[:, None], -torch.inf)
