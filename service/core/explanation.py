@@ -105,7 +105,7 @@ def explain(model: Recommender, query: GroupQuery, ranking: GroupRanking) -> Exp
     if not voters or not ranking.rows:
         opinions = _transposed([_stranger(place, ranking) for place in range(len(query.members))])
         return Explanation([[] for _ in ranking.rows], opinions, {}, None, None, [None] * len(ranking.rows))
-    vectors = _vectors(model, [query.members[voter] for voter in voters])
+    vectors = _vectors(model, query, ranking)
     relevance = _relevance(model, vectors)
     power = model.calibration.sharpness
     taste_match = _taste_match(_utilities(relevance, top_k(relevance, FAVOURITES)[1].flatten(), power), len(voters))
@@ -123,15 +123,11 @@ def explain(model: Recommender, query: GroupQuery, ranking: GroupRanking) -> Exp
     )
 
 
-def _vectors(model: Recommender, members: Sequence[Member]) -> Tensor:
-    """Return the vectors (members, dim) of members with a taste."""
-    known = [place for place, member in enumerate(members) if not member.liked]
-    guests = [place for place, member in enumerate(members) if member.liked]
-    vectors = [model.user_vectors(torch.tensor([members[place].user_row for place in known], dtype=torch.long))]
-    if guests:
-        vectors.append(model.fold_in([torch.from_numpy(history_of(model, members[place])) for place in guests]))
-    joined = torch.cat(vectors)
-    return joined[torch.tensor([*known, *guests], device=joined.device).argsort()]
+def _vectors(model: Recommender, query: GroupQuery, ranking: GroupRanking) -> Tensor:
+    """Return the vectors (voters, dim) of the members with a taste."""
+    if ranking.vectors is not None:
+        return ranking.vectors
+    return model.user_vectors(torch.tensor([query.members[voter].user_row for voter in ranking.voters]))
 
 
 def _relevance(model: Recommender, vectors: Tensor) -> Tensor:

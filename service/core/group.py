@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -92,6 +92,8 @@ class GroupRanking:
     """How many tracks at the end are there for their popularity alone, because no member has an opinion on more."""
     candidates: int
     """Tracks that were left to choose from."""
+    vectors: Tensor | None = field(default=None, repr=False, compare=False)
+    """(voters, dim) where a member was folded in: that takes long, and an explanation needs them again."""
 
 
 @torch.inference_mode()
@@ -168,7 +170,11 @@ def _rank_tables(model: Recommender, strategy: str, tables: Sequence[_Table]) ->
     candidates = [len(model.tracks) - len(out) for out in kept_out]
     lists: list[list[int]] = rows.tolist()
     by_member: list[list[list[float]]] = percentiles.tolist()
-    columns = zip(lists, group_scores, by_member, filled, strict=True)
+    folded = [
+        each.clone() if any(query.members[voter].liked for voter in voters) else None
+        for each, (query, voters) in zip(ballots.vectors, tables, strict=True)
+    ]
+    columns = zip(lists, group_scores, by_member, filled, folded, strict=True)
     return [
         _ranking(query, voters, left, *column)
         for (query, voters), left, column in zip(tables, candidates, columns, strict=True)
@@ -201,6 +207,7 @@ def _ranking(
     scores: list[float],
     member_scores: list[list[float]],
     filled_from: int,
+    vectors: Tensor | None,
 ) -> GroupRanking:
     """Cut a list as long as the longest of its batch down to what the query asked for."""
     length = min(query.k, candidates)
@@ -211,6 +218,7 @@ def _ranking(
         member_scores=[line[:length] for line in member_scores],
         filled=max(0, length - filled_from),
         candidates=candidates,
+        vectors=vectors,
     )
 
 

@@ -73,6 +73,19 @@ def test_new_tracks_are_explained_by_the_like_in_the_history(genres: Recommender
     assert opinion(rows, explanation, JAZZ2, 1).because_of == JAZZ1
 
 
+def test_whoever_was_folded_in_for_the_ranking_is_not_folded_in_again(genres: Recommender) -> None:
+    query = GroupQuery((Member(ANN), Member(liked=(JAZZ1,))), 4, "fair_share")
+    alone = GroupQuery((Member(ANN), Member(BOB)), 4, "fair_share")
+    ranking, of_known = rank_groups(genres, [query, alone])
+    assert ranking.vectors is not None
+    assert of_known.vectors is None  # they are looked up
+
+    indifferent = explain(genres, query, replace(ranking, vectors=torch.zeros_like(ranking.vectors)))
+
+    assert explain(genres, query, ranking).satisfaction.keys() == {0, 1}
+    assert indifferent.satisfaction == {}
+
+
 def test_what_a_guest_named_is_liked_and_the_rest_follows_from_it(genres: Recommender) -> None:
     rows, explanation = explained(genres, Member(liked=(JAZZ1,)))
 
