@@ -9,7 +9,8 @@ from training.neighbours import Floats
 def recency(interactions: Interactions, boost: float, length: int) -> Floats:
     """Return what each pair of the training matrix counts, (pairs,), 1 but at the end of an ordered history.
 
-    Its last liked track counts `boost`, the ones before it less and less, the one that has `length` behind it 1.
+    Its last liked track counts `boost`, the ones before it less and less, the one that has `length` behind it 1. Tracks
+    of one place, or one moment, share what they would have one after another.
     """
     weights = np.ones(interactions.matrix.nnz, dtype=np.float32)
     if interactions.positions is None:
@@ -17,7 +18,10 @@ def recency(interactions: Interactions, boost: float, length: int) -> Floats:
     ordered = np.flatnonzero((interactions.positions != NO_ORDER) & (interactions.matrix.data > 0))
     users = np.repeat(np.arange(interactions.matrix.shape[0]), np.diff(interactions.matrix.indptr))[ordered]
     from_the_end = np.lexsort((-interactions.positions[ordered], users))
-    users = users[from_the_end]
+    users, ordered = users[from_the_end], ordered[from_the_end]
     behind = np.arange(len(users)) - np.searchsorted(users, users)
-    weights[ordered[from_the_end]] = 1 + (boost - 1) * np.maximum(0, 1 - behind / length)
+    more = np.maximum(0, 1 - behind / length)
+    places = interactions.positions[ordered]
+    place = np.cumsum((np.diff(users, prepend=-1) != 0) | (np.diff(places, prepend=NO_ORDER) != 0)) - 1
+    weights[ordered] = 1 + (boost - 1) * (np.bincount(place, more) / np.bincount(place))[place]
     return weights

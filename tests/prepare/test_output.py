@@ -39,6 +39,19 @@ def test_pairs_have_the_promised_columns_and_order_even_where_a_split_is_empty(t
     assert ids == sorted(ids)  # type: ignore[type-var]
 
 
+def test_a_skip_is_not_when_somebody_last_chose_a_track(tmp_path: Path) -> None:
+    log = write_json(
+        tmp_path / "log.jsonl",
+        [event("ann", "a", minute=1), event("ann", "a", "skip", minute=9), event("ann", "b", "skip", minute=5)],
+    )
+
+    report = run(tmp_path / "out", log)
+
+    train = duckdb.read_parquet(str(tmp_path / "out" / "train.parquet"))
+    assert train.select("track_id, last_time::VARCHAR").fetchall() == [("a", "2024-01-01 00:01:00"), ("b", None)]
+    assert report.last_time == "2024-01-01 00:09:00"
+
+
 def test_the_catalogue_has_titles_and_artists_and_every_track_once(tmp_path: Path) -> None:
     log = write_json(tmp_path / "log.jsonl", [event(1, "a")])
     tracks = write_json(

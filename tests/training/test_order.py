@@ -32,6 +32,14 @@ def test_every_history_has_an_end_of_its_own():
     assert recency(both, boost=5.0, length=4).tolist() == [5, 3, 1, 4, 5, 1]
 
 
+def test_tracks_of_one_moment_share_what_they_would_have_one_after_another():
+    days = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-02"])
+    pairs = [("ann", "a", 1.0), ("ann", "b", 1.0), ("ann", "c", 1.0), ("ann", "d", 1.0)]
+
+    assert recency(heard(pairs, last_time=days), boost=5.0, length=4).tolist() == [2, 3.5, 5, 3.5]
+    assert recency(heard(pairs, last_time=days[:1].repeat(4)), boost=5.0, length=4).tolist() == [3.5] * 4
+
+
 def test_wmf_makes_less_of_the_end_of_a_log_than_of_that_of_a_list():
     pairs = [(f"u{user}", f"t{track}", 1.0) for user in range(6) for track in range(user, user + 4)]
     places = np.tile([1, 2, 3, 4], 6)

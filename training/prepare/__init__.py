@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from itertools import chain
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Final, Literal
 
@@ -118,6 +118,10 @@ def _check(settings: PrepareSettings, out: Path) -> None:
         raise ConfigurationError(f"the shares held out must leave something to train on, got {validation} and {test}")
     if settings.split is not None and (settings.split == "given") != bool(settings.validation or settings.test):
         raise ConfigurationError("the split 'given' and the files of validation and test go together")
+    named = [{path.resolve() for path in paths} for paths in (settings.events, settings.validation, settings.test)]
+    for one, other in combinations(named, 2):
+        if both := sorted(one & other):
+            raise ConfigurationError(f"{both[0]} is given to two splits; what a model learned it is not judged by")
     if settings.artists and not settings.tracks:
         raise ConfigurationError("artists say nothing without the tracks that name them")
     if settings.threads is not None and settings.threads < 1:
@@ -158,13 +162,10 @@ def _prepare_events(database: Database, settings: PrepareSettings, who: Listener
     if counts.kept == 0:
         raise DataError(f"no event is left of {counts.read} read: {_reasons(counts)}")
     split = _split(connection, settings)
-    events_by_type = dict(
-        connection.execute("SELECT kind::VARCHAR, count(*) FROM events GROUP BY kind ORDER BY kind").fetchall()
-    )
     make_pairs(connection, split, settings.holdout, settings.seed)
     connection.execute("DROP TABLE kept")
     found = _write(database, settings, who, out)
-    report = _report(connection, settings, split, counts, found, events_by_type, out)
+    report = _report(connection, settings, split, counts, found, out)
     return replace(report, catalogue_rejected=catalogue_rejected, durations_dropped=durations_dropped)
 
 
@@ -234,7 +235,6 @@ def _report(
     split: Split,
     counts: Counts,
     found: PairCounts,
-    events_by_type: Mapping[str, int],
     out: Path,
 ) -> Report:
     catalogue = out / "tracks.parquet"
@@ -254,8 +254,8 @@ def _report(
         pairs=found.pairs,
         density=density(found.pairs, found.users, found.tracks),
         catalogue_tracks=n_catalogue,
-        events_by_type=events_by_type,
-        last_time=found.last_time,
+        events_by_type=counts.by_type,
+        last_time=counts.last_time,
         splits=found.splits,
         parameters=parameters,
         sha256={path.name: _sha256(path) for path in sorted(out.iterdir())},

@@ -51,6 +51,10 @@ class Counts:
     unknown_event_types: dict[str, int] = field(default_factory=dict)
     users_filled_in: int = 0
     """Events whose missing user was taken from their session."""
+    by_type: dict[str, int] = field(default_factory=dict)
+    """Kind to number of events kept."""
+    last_time: str | None = None
+    """When the last event that was kept happened, None where no event says."""
 
 
 def clean(
@@ -83,6 +87,10 @@ def clean(
     counts.kept = count(connection, "FROM kept")
     missing = [f"{value}::{type_} AS {name}" for name, (type_, value) in COLUMNS.items() if name not in columns]
     connection.execute(f"CREATE VIEW events AS SELECT {', '.join(('*', *missing))} FROM kept")
+    counts.by_type = dict(
+        connection.execute("SELECT kind::VARCHAR, count(*) FROM events GROUP BY kind ORDER BY kind").fetchall()
+    )
+    [(counts.last_time,)] = connection.execute("SELECT max(time)::VARCHAR FROM events").fetchall()
 
 
 def _fill_in_users(connection: duckdb.DuckDBPyConnection) -> int:

@@ -92,7 +92,6 @@ class PairCounts:
     users: int
     tracks: int
     pairs: int
-    last_time: str | None
     splits: dict[str, SplitReport]
 
 
@@ -108,12 +107,9 @@ def count_pairs(connection: duckdb.DuckDBPyConnection) -> PairCounts:
             f"CREATE TEMP TABLE {what}_splits AS SELECT {what}, bit_or(1 << split) AS splits FROM pairs GROUP BY {what}"
         )
     splits = {name: _split_report(connection, split) for split, name in enumerate(NAMES)}
-    [(last_time,)] = connection.execute("SELECT max(last_time)::VARCHAR FROM pairs").fetchall()
     # Pairs of train, and each new one once.
     pairs = splits[NAMES[TRAIN]].pairs + count(connection, "FROM (SELECT DISTINCT user, track FROM new_pairs)")
-    return PairCounts(
-        count(connection, "FROM user_splits"), count(connection, "FROM track_splits"), pairs, last_time, splits
-    )
+    return PairCounts(count(connection, "FROM user_splits"), count(connection, "FROM track_splits"), pairs, splits)
 
 
 def _split_report(connection: duckdb.DuckDBPyConnection, split: int) -> SplitReport:

@@ -31,6 +31,8 @@ AFTER_CUTS = "coalesce(time > first_cut, false)::TINYINT + coalesce(time > secon
 def make_pairs(connection: duckdb.DuckDBPyConnection, split: Split, holdout: tuple[float, float], seed: int) -> None:
     """Aggregate `events` to `pairs`: split, user, track (codes), plays, skips, likes, last_time, position.
 
+    last_time is that of the last play or like: models take it for the order in which a user chose tracks.
+
     `holdout` are the shares of validation and test.
     """
     which, cuts = AFTER_CUTS, ""
@@ -49,7 +51,7 @@ def make_pairs(connection: duckdb.DuckDBPyConnection, split: Split, holdout: tup
     connection.execute(
         f"""CREATE TABLE pairs AS
             SELECT ({which})::TINYINT AS split, user, track, {plays} AS plays, {skips} AS skips, {likes} AS likes,
-                max(time) AS last_time, min(position) AS position
+                max(time) FILTER (kind <> 'skip') AS last_time, min(position) AS position
             FROM events {cuts} GROUP BY ALL"""
     )
     if split == "random":
