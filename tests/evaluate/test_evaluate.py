@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,15 +10,21 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.table import Table
 
+from service.core.artifacts import ArtifactStore
 from service.core.errors import DataError
 from service.core.strategies import STRATEGIES
-from tests.evaluate.conftest import LISTENERS, write_split, write_world
+from tests.evaluate.conftest import LISTENERS, publish, write_split, write_world
 from training.__main__ import main
 from training.evaluate import Evaluation, Plan, evaluate
 from training.evaluate.results import Results
 from training.report import page
 from training.report.findings import as_served, findings
+from training.report.tables import on_screen
+
+SERVED = ("average", "fair_share", "shared_first")
+"""What models are served with, and the reference."""
 
 
 def run(prepared: Path, models: Path, out: Path, *options: str) -> int:
@@ -146,7 +153,31 @@ def test_the_report_begins_with_one_sentence_about_groups_and_a_line_a_model(eva
     sentences = [sentence for sentence in findings(evaluation.results) if "Groups are served" in sentence]
     assert len(sentences) == 1
     assert sentences[0].startswith("Groups are served best by seer with fair share: ")
-    assert f"lead over basic with {precision['basic']:.1%}." in sentences[0]
+    assert sentences[0].endswith(f" lead over basic with {precision['basic']:.1%}.")
+
+
+def test_the_leads_for_groups_are_tested_whatever_the_baselines_are(prepared: Path, models: Path) -> None:
+    plan = Plan(data=prepared, models=models, strategies=SERVED, n_groups=(20,), group_sizes=(2,), cutoffs=(5,))
+
+    usual, chosen = (evaluate(replace(plan, baselines=names)).results for names in ((), ("average",)))
+
+    assert re.search(r", a clear lead over fool with .* and a clear lead over basic with", findings(usual)[-1])
+    assert findings(chosen) == findings(usual)
+    assert [row.over_control for row in as_served(chosen)] == [row.over_control for row in as_served(usual)]
+
+
+def test_who_serves_groups_best_by_a_hair_has_no_clear_lead(prepared: Path, models: Path, tmp_path: Path) -> None:
+    store = ArtifactStore(shutil.copytree(models, tmp_path / "models"))
+    seer = store.load("seer").arrays
+    publish(prepared, store, "twin", (seer["user_factors"], seer["item_factors"]))
+    plan = Plan(
+        data=prepared, models=store.root, names=("seer", "twin", "basic"), strategies=SERVED,
+        n_groups=(20,), group_sizes=(2,), cutoffs=(5,),
+    )  # fmt: skip
+
+    results = evaluate(plan).results
+
+    assert re.search(r", no clear lead over twin with .* and a clear lead over basic with", findings(results)[-1])
 
 
 def test_a_report_without_the_control_compares_with_nothing(prepared: Path, models: Path) -> None:
@@ -241,6 +272,35 @@ def test_types_and_sizes_are_judged_apart_and_together_against_the_baseline(prep
     assert {row.second for row in compared} == {"fool/average"}
     assert {row.first for row in compared} == {"fool/fair_share", "seer/average", "seer/fair_share"}
     assert {row.cohort for row in compared} == {"all groups", *(cohort.name for cohort in results.cohorts)}
+
+
+def test_the_t_of_every_baseline_has_a_column_of_its_own(prepared: Path, models: Path) -> None:
+    plan = Plan(
+        data=prepared, models=models, names=("seer", "basic"), strategies=SERVED,
+        n_groups=(20,), group_sizes=(3,), cutoffs=(5,),
+    )  # fmt: skip
+    results = evaluate(plan).results
+
+    table = next(part for part in on_screen(results) if isinstance(part, Table) and "paired t" in str(part.title))
+
+    columns = {str(column.header): list(column.cells) for column in table.columns}
+    assert str(table.title).endswith("paired t of nDCG against average, basic/shared_first")
+    for place, (model, strategy) in enumerate(zip(columns["model"], columns["strategy"], strict=True)):
+        row = f"{model}/{strategy}"
+        assert columns["t average"][place] == t_of(results, row, f"{model}/average")
+        assert columns["t basic/\nshared_first"][place] == t_of(results, row, "basic/shared_first")
+    assert t_of(results, "seer/fair_share", "seer/average") != t_of(results, "seer/fair_share", "basic/shared_first")
+
+
+def t_of(results: Results, first: str, second: str) -> str:
+    """Return the t of two tables as it is shown, nothing where they are not compared."""
+    names = ("groups", results.usual, first, second)
+    found = [
+        row.differences["ndcg@5"].t
+        for row in results.comparisons
+        if (row.of, row.protocol, row.first, row.second) == names
+    ]
+    return "".join("-" if t is None else f"{t:+.1f}" for t in found)
 
 
 def test_groups_are_judged_by_the_protocols_asked_for(prepared: Path, models: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from training.output import replacing_files
 from training.report import write_report
 from training.report.tables import on_screen
 
-FILE_WIDTH: Final = 120
+FILE_WIDTH: Final = 132
 """Columns of the tables where they do not go to a terminal."""
 
 

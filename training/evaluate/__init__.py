@@ -20,7 +20,7 @@ from training.evaluate.cold_start import judge_guests
 from training.evaluate.group_metrics import GROUP_WEIGHT
 from training.evaluate.held_out import PROTOCOLS, HeldOut, Protocol, known_to_all, usual_protocol
 from training.evaluate.listeners import UserTable, compare_users, draw_users, judge_users
-from training.evaluate.playlists import GroupTable, check_baselines, compare_playlists, judge_playlists
+from training.evaluate.playlists import GroupTable, check_baselines, compare_playlists, compare_served, judge_playlists
 from training.evaluate.rankings import Line, rankings
 from training.evaluate.results import (
     DataInfo,
@@ -154,6 +154,7 @@ def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
         comparisons=[
             *compare_users(user_tables, plan.seed),
             *compare_playlists(judged, playlists.largest, plan.baselines, plan.seed),
+            *compare_served(judged, playlists.largest, plan.seed),
             *compare_playlists(sessions, playlists.largest, plan.baselines, plan.seed, of="sessions"),
             *compare_candidates(candidate_tables, plan.cutoffs, plan.baselines, plan.seed),
         ],

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Final, Literal
 
 import numpy as np
@@ -173,14 +174,7 @@ def compare_playlists(
 ) -> list[Comparison]:
     """Return each table against its baselines over the same groups."""
     return [
-        Comparison(
-            of=of,
-            protocol=first.protocol,
-            cohort=selection.cohort,
-            first=first.name,
-            second=second.name,
-            differences=differences(first.figures_of(selection), second.figures_of(selection), seed),
-        )
+        _compare(first, second, selection, seed, of)
         for selection in chosen
         for first in tables
         for second in tables
@@ -188,6 +182,30 @@ def compare_playlists(
         and first.protocol == second.protocol
         and is_baseline(second.subject, second.strategy, first.subject, baselines)
     ]
+
+
+def compare_served(tables: Sequence[GroupTable], chosen: Sequence[Selection], seed: int) -> list[Comparison]:
+    """Return every two models as they are served, the control on the second side, whatever the baselines are."""
+    served = sorted((table for table in tables if table.as_served), key=lambda table: table.subject.name == CONTROL)
+    return [
+        _compare(first, second, selection, seed, "served")
+        for selection in chosen
+        for first, second in combinations(served, 2)
+        if first.protocol == second.protocol
+    ]
+
+
+def _compare(
+    first: GroupTable, second: GroupTable, selection: Selection, seed: int, of: Literal["groups", "served", "sessions"]
+) -> Comparison:
+    return Comparison(
+        of=of,
+        protocol=first.protocol,
+        cohort=selection.cohort,
+        first=first.name,
+        second=second.name,
+        differences=differences(first.figures_of(selection), second.figures_of(selection), seed),
+    )
 
 
 def is_baseline(subject: Subject, strategy: str, compared: Subject, baselines: Sequence[str]) -> bool:

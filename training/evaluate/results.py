@@ -127,7 +127,8 @@ class Candidates(_Record):
 class Comparison(_Record):
     """One row of a table against another over the same users, groups or lists: first minus second."""
 
-    of: Literal["users", "groups", "sessions", "candidates"]
+    of: Literal["users", "groups", "served", "sessions", "candidates"]
+    """`groups` and `sessions` against their baselines; `served`: models with groups, each as it is served."""
     protocol: Protocol | None
     """None for given candidate lists."""
     cohort: str | None = None

@@ -67,7 +67,7 @@ def page(results: Results, drawn: dict[str, Picture]) -> str:
     )
     k = middle_cutoff(results.cutoffs)
     own = [name for name in OWN_METRICS if any(f"{name}@{k}" in row.metrics for row in results.groups)]
-    environment.filters |= {"label": label, "number": number, "signed": signed, "image": image}
+    environment.filters |= {"label": label, "playlist": playlist, "number": number, "signed": signed, "image": image}
     return environment.get_template("report.html.j2").render(
         results=results,
         k=k,
@@ -113,6 +113,12 @@ def label(name: str) -> str:
     """Return a metric's name for people: "min_ndcg@10" as "min nDCG@10"."""
     metric, at, k = name.partition("@")
     return NAMES.get(metric, metric.replace("_", " ")) + at + k
+
+
+def playlist(name: str) -> str:
+    """Return the name of a model with a strategy for people: "item_knn/fair_share" as "item_knn, fair share"."""
+    model, _, strategy = name.partition("/")
+    return f"{model}, {strategy.replace('_', ' ')}"
 
 
 def number(value: float) -> str:

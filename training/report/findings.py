@@ -1,12 +1,11 @@
 """What a report says first: a few sentences and a short table that claim no more than the intervals allow."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from training.bootstrap import Difference, Estimate
 from training.evaluate.held_out import PROTOCOL_TITLES
 from training.evaluate.listeners import CONTROL
-from training.evaluate.results import Comparison, GroupRow, Results, UserRow, middle_cutoff
+from training.evaluate.results import GroupRow, Results, UserRow, middle_cutoff
 
 
 @dataclass(frozen=True)
@@ -15,7 +14,7 @@ class Served:
 
     group: GroupRow
     over_control: Difference | None
-    """Of group precision over that of the control; None for the control itself and where they were not compared."""
+    """Of group precision over that of the control; None for the control itself and where it is not there."""
     listeners: UserRow | None
     """Rankings of new tracks; None where no listener was judged."""
 
@@ -27,7 +26,11 @@ def as_served(results: Results) -> list[Served]:
     listeners = {row.model: row for row in results.users if row.protocol == "new"}
     control = next((row for row in rows if row.model == CONTROL), None)
     return [
-        Served(row, _over(results, row, control, name), listeners.get(row.model))
+        Served(
+            row,
+            None if control is None or row is control else _between_served(results, row, control, name),
+            listeners.get(row.model),
+        )
         for row in sorted(rows, key=lambda row: -row.metrics[name].mean)
     ]
 
@@ -54,53 +57,56 @@ def _about_listeners(results: Results) -> list[str]:
     if len(rows) < 2:
         return []
     first, second = sorted(rows, key=lambda row: -row.metrics[name].mean)[:2]
-    names = {first.model, second.model}
-    lead = _lead(
-        results, lambda row: (row.of, row.protocol) == ("users", "new") and {row.first, row.second} == names, name
-    )
+    verdict = _verdict(_between_models(results, first, second, name))
     return [
-        f"{first.model} ranks new tracks best: nDCG@{k} {_interval(first.metrics[name], '.4f')}, {_verdict(lead)} "
+        f"{first.model} ranks new tracks best: nDCG@{k} {_interval(first.metrics[name], '.4f')}, {verdict} "
         f"{second.model} with {second.metrics[name].mean:.4f}."
     ]
 
 
 def _about_groups(results: Results) -> list[str]:
-    """Return which model serves groups best, and whether its lead over the control is clear."""
+    """Return which model serves groups best, and whether its leads over the next and over the control are clear."""
     k = middle_cutoff(results.cutoffs)
     name = f"precision@{k}"
-    served = as_served(results)
+    served = [row.group for row in as_served(results)]
     if not served:
         return []
-    best, control = served[0], next((row for row in served if row.group.model == CONTROL), None)
-    sentence = (
-        f"Groups are served best by {best.group.model} with {_words(best.group.strategy)}: some member turned out to "
-        f"hear {_interval(best.group.metrics[name], '.1%')} of its {k} tracks ({PROTOCOL_TITLES[results.usual]})"
+    best, *others = served
+    leads = [
+        f"{_verdict(_between_served(results, best, other, name))} {other.model} with {other.metrics[name].mean:.1%}"
+        for place, other in enumerate(others)
+        if place == 0 or other.model == CONTROL
+    ]
+    return [
+        f"Groups are served best by {best.model} with {_words(best.strategy)}: some member turned out to hear "
+        f"{_interval(best.metrics[name], '.1%')} of its {k} tracks ({PROTOCOL_TITLES[results.usual]})"
+        f"{', ' if leads else ''}{' and '.join(leads)}."
+    ]
+
+
+def _between_models(results: Results, first: UserRow, second: UserRow, name: str) -> Difference:
+    """Return how far two models are apart for single listeners."""
+    return _apart(results, ("users", first.protocol, None), {first.model, second.model}, name)
+
+
+def _between_served(results: Results, first: GroupRow, second: GroupRow, name: str) -> Difference:
+    """Return how far two models are apart for groups, each as it is served."""
+    names = {f"{row.model}/{row.strategy}" for row in (first, second)}
+    return _apart(results, ("served", first.protocol, first.cohort), names, name)
+
+
+def _apart(results: Results, people: tuple[str, str, str | None], names: set[str], name: str) -> Difference:
+    """Return a difference from the one side that comes first in the results."""
+    return next(
+        row.differences[name]
+        for row in results.comparisons
+        if (row.of, row.protocol, row.cohort) == people and {row.first, row.second} == names
     )
-    if control is None or control is best:
-        return [f"{sentence}."]
-    return [f"{sentence}, {_verdict(best.over_control)} {CONTROL} with {control.group.metrics[name].mean:.1%}."]
 
 
-def _over(results: Results, row: GroupRow, control: GroupRow | None, name: str) -> Difference | None:
-    """Return how far a row is above the control."""
-    if control is None:
-        return None
-    wanted = ("groups", row.protocol, row.cohort, _title(row), _title(control))
-    return _lead(results, lambda c: (c.of, c.protocol, c.cohort, c.first, c.second) == wanted, name)
-
-
-def _lead(results: Results, is_wanted: Callable[[Comparison], bool], name: str) -> Difference | None:
-    return next((row.differences.get(name) for row in results.comparisons if is_wanted(row)), None)
-
-
-def _title(row: GroupRow) -> str:
-    """Return what comparisons call a row."""
-    return f"{row.model}/{row.strategy}"
-
-
-def _verdict(lead: Difference | None) -> str:
+def _verdict(lead: Difference) -> str:
     """Return in words what two that were compared are to each other; whichever side comes first, it is as clear."""
-    return "a clear lead over" if lead is not None and lead.clear else "no clear lead over"
+    return "a clear lead over" if lead.clear else "no clear lead over"
 
 
 def _interval(estimate: Estimate, form: str) -> str:

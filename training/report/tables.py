@@ -1,6 +1,6 @@
 """The main tables of an evaluation, for the screen."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
@@ -64,38 +64,40 @@ def _precision_table(results: Results, protocol: Protocol) -> Table:
 
 
 def _fairness_table(results: Results) -> Table:
-    k, cohort = middle_cutoff(results.cutoffs), results.group_tables[0][0]
+    k = middle_cutoff(results.cutoffs)
     names = {"ndcg": "nDCG", "min_ndcg": "worst member", "zero_recall": "zRecall", "min_max": "min/max"}
-    tests = _tests_against_baseline(results, cohort, f"ndcg@{k}")
-    baselines = ", ".join(dict.fromkeys(baseline for baseline, _ in tests.values()))
+    tests = _tests(results, f"ndcg@{k}")
+    baselines = _baselines(tests)
     table = _table(
-        f"{_groups_title(results)}, {PROTOCOL_TITLES[results.usual]}: {k} tracks, mean ± half of the 95 % interval, "
-        f"and paired t of nDCG against {baselines or 'no baseline'}",
+        f"{_groups_title(results)}, {PROTOCOL_TITLES[results.usual]}: {k} tracks, mean ± half of the 95 % interval"
+        + (f", and paired t of nDCG against {', '.join(baselines)}" if baselines else ""),
         ["model", "strategy"],
-        [*names.values(), "t"],
+        [*names.values(), *("t" if len(baselines) == 1 else "t " + name.replace("/", "/\n") for name in baselines)],
     )
     for row in results.main_groups:
         if row.protocol == results.usual:
             cells = [_cell(row.metrics.get(f"{name}@{k}"), _mean_and_half) for name in names]
-            _, t = tests.get(f"{row.model}/{row.strategy}", ("", ""))
-            table.add_row(row.model, row.strategy, *cells, t, style="bold" if row.default else "")
+            against = [name if "/" in name else f"{row.model}/{name}" for name in baselines]
+            t = [tests.get((f"{row.model}/{row.strategy}", name), "") for name in against]
+            table.add_row(row.model, row.strategy, *cells, *t, style="bold" if row.default else "")
     return table
 
 
-def _tests_against_baseline(results: Results, cohort: str, name: str) -> dict[str, tuple[str, str]]:
-    """Return for each compared row its baseline and t, of the baseline of the same model where there is one."""
-    compared = [
-        row
+def _tests(results: Results, name: str) -> dict[tuple[str, str], str]:
+    """Return the t of every row of the main table against each of its baselines, by the names of both."""
+    people = ("groups", results.usual, results.group_tables[0][0])
+    return {
+        (row.first, row.second): "-" if (t := row.differences[name].t) is None else f"{t:+.1f}"
         for row in results.comparisons
-        if (row.of, row.protocol, row.cohort) == ("groups", results.usual, cohort) and name in row.differences
-    ]
-    within = [row for row in compared if _model(row.first) == _model(row.second)]
-    found: dict[str, tuple[str, str]] = {}
-    for row in within or compared:
-        t = row.differences[name].t
-        baseline = row.second.partition("/")[2] if within else row.second
-        found.setdefault(row.first, (baseline, "" if t is None else f"{t:+.1f}"))
-    return found
+        if (row.of, row.protocol, row.cohort) == people and name in row.differences
+    }
+
+
+def _baselines(compared: Collection[tuple[str, str]]) -> list[str]:
+    """Return what rows were compared with, as `--baseline` names it: a STRATEGY of the same model or MODEL/STRATEGY."""
+    across = dict.fromkeys(second for first, second in compared if _model(first) != _model(second))
+    within = dict.fromkeys(second.partition("/")[2] for _, second in compared if second not in across)
+    return [*within, *across]
 
 
 def _model(name: str) -> str:
