@@ -31,8 +31,6 @@ Floats = NDArray[np.float32]
 Weights = NDArray[np.float64]
 """(parts,) at least 0, with the sum 1."""
 Metric = Callable[[Positions, Tensor, int], Tensor]
-Vectors = Callable[[Tensor], Sequence[Tensor]]
-"""The vectors of user rows (n,), those of each part (n, dim)."""
 
 METRICS: Final[dict[str, Metric]] = {"map": average_precision, "ndcg": ndcg}
 
@@ -124,9 +122,10 @@ class Blend(Algorithm):
         parts = self._published or tuple(trained_part(name, data, seed, device) for name in self.parts)
         arrays = {prefixed(at, name): array for at, part in enumerate(parts) for name, array in part.arrays.items()}
         models = models_of(parts, arrays, data)
-        spreads = spreads_of(models, len(data.interactions.users), progress)
         truth = truth_of(data)
-        weights = self.chosen(models, truth, progress)
+        to_judge = truth.users if self.weights is None else truth.users[:0]
+        spreads, candidates = of_known_users(models, to_judge, truth, progress)
+        weights = self.chosen(candidates, len(models), progress)
         guest_weights = self.chosen_for_guests(models, weights, data, truth, seed, progress)
         shares = list(zip(parts, weights.tolist(), guest_weights.tolist(), strict=True))
         about = [part.about.model_copy(update={"weight": own, "guest_weight": guest}) for part, own, guest in shares]
@@ -139,14 +138,11 @@ class Blend(Algorithm):
             },
         )
 
-    def chosen(self, models: Parts, truth: Truth, progress: Progress) -> Weights:
+    def chosen(self, candidates: "Candidates | None", parts: int, progress: Progress) -> Weights:
         """Return the weights that are given, or those that validation data give; equal ones where there are none."""
         if self.weights is not None:
             return np.array(self.weights) / sum(self.weights)
-        if not len(truth.users):
-            return equal(len(models))
-        candidates = Candidates.of(models, lambda rows: [model.user_vectors(rows) for model in models], truth)
-        return candidates.climb(METRICS[self.metric], progress)
+        return equal(parts) if candidates is None else candidates.climb(METRICS[self.metric], progress)
 
     def chosen_for_guests(
         self, models: Parts, weights: Weights, data: PreparedData, truth: Truth, seed: int, progress: Progress
@@ -160,15 +156,10 @@ class Blend(Algorithm):
             return weights
         guests = sample(able, MOST_GUESTS, seed)
         rng = np.random.default_rng(seed)
-        named = {
-            guest: torch.from_numpy(rng.choice(histories[[guest]].indices, FEW, replace=False)).long()
-            for guest in guests.tolist()
-        }
-
-        def vectors(rows: Tensor) -> Sequence[Tensor]:
-            return [model.fold_in([named[row] for row in rows.tolist()]) for model in models]
-
-        return Candidates.of(models, vectors, truth, guests).climb(METRICS[self.metric], progress)
+        named = [
+            torch.from_numpy(rng.choice(histories[[guest]].indices, FEW, replace=False)).long() for guest in guests
+        ]
+        return of_guests(models, guests, named, truth).climb(METRICS[self.metric], progress)
 
 
 def published_part(store: ArtifactStore, name: str, data: PreparedData) -> Part:
@@ -222,14 +213,9 @@ def models_of(parts: Sequence[Part], arrays: Arrays, data: PreparedData) -> Part
     return blend.parts
 
 
-@torch.inference_mode()
-def spreads_of(models: Parts, users: int, progress: Progress) -> Floats:
-    """Return the spread of each part's scores for every user, (users, parts)."""
-    found = []
-    for rows in torch.split(torch.arange(users), users_at_once(models)):
-        found.append(served_as.spreads(models, [model.user_vectors(rows) for model in models]).numpy())
-        progress(int(rows[-1]) + 1, users, "measuring spreads")
-    return np.concatenate(found)
+def scores_of(models: Parts, vectors: Sequence[Tensor]) -> Tensor:
+    """Return the scores (users, parts, tracks) of each part's vectors (users, dim)."""
+    return torch.stack([model.score(each) for model, each in zip(models, vectors, strict=True)], dim=1)
 
 
 def users_at_once(models: Parts) -> int:
@@ -254,23 +240,25 @@ class Candidates(NamedTuple):
     """(users,) number of relevant tracks, among the candidates or not."""
 
     @classmethod
-    @torch.inference_mode()
-    def of(cls, models: Parts, vectors: Vectors, truth: Truth, users: NDArray[np.int64] | None = None) -> "Candidates":
-        """Return the candidates of users with something relevant, of all of them where none are named."""
-        users = truth.users if users is None else users
-        scores, hits = [], []
-        for rows in torch.split(torch.from_numpy(users), users_at_once(models)):
-            own = torch.stack([model.score(each) for model, each in zip(models, vectors(rows), strict=True)], dim=1)
-            spread = served_as.spread(own)
-            own *= torch.where(spread > 0, 1 / spread, 0)[:, :, None]
-            if truth.excluded is not None:
-                heard = truth.excluded[rows.numpy()].astype(bool).toarray()
-                own.masked_fill_(torch.from_numpy(heard)[:, None], -torch.inf)
-            tracks, first = shortlist(own)
-            picked = own.gather(2, tracks[:, None].expand(-1, len(models), -1))
-            scores.append(picked.masked_fill_(~first[:, None], -torch.inf))
-            hits.append(torch.from_numpy(truth.relevant[rows.numpy()].toarray()).gather(1, tracks))
-        return cls(torch.cat(scores), torch.cat(hits), torch.from_numpy(truth.sizes[users]).double())
+    def of(cls, scores: Tensor, spread: Tensor, truth: Truth, users: Tensor) -> Self:
+        """Return the candidates of users (n,) by scores (n, parts, tracks), which it changes, and spread (n, parts)."""
+        scores *= torch.where(spread > 0, 1 / spread, 0)[:, :, None]
+        rows = users.numpy()
+        if truth.excluded is not None:
+            heard = truth.excluded[rows].astype(bool).toarray()
+            scores.masked_fill_(torch.from_numpy(heard)[:, None], -torch.inf)
+        tracks, first = shortlist(scores)
+        picked = scores.gather(2, tracks[:, None].expand(-1, scores.shape[1], -1))
+        return cls(
+            picked.masked_fill_(~first[:, None], -torch.inf),
+            torch.from_numpy(truth.relevant[rows].toarray()).gather(1, tracks),
+            torch.from_numpy(truth.sizes[rows]).double(),
+        )
+
+    @classmethod
+    def joined(cls, some: Sequence[Self]) -> Self:
+        """Return the candidates of all of these users."""
+        return cls(*(torch.cat(columns) for columns in zip(*some, strict=True)))
 
     def judge(self, weights: Weights, metric: Metric) -> float:
         """Return the mean metric of the blend with these weights (parts,)."""
@@ -290,6 +278,36 @@ class Candidates(NamedTuple):
                 break
             reached, weights = max(figures), steps[int(np.argmax(figures))]
         return weights
+
+
+@torch.inference_mode()
+def of_known_users(
+    models: Parts, to_judge: NDArray[np.int64], truth: Truth, progress: Progress
+) -> tuple[Floats, Candidates | None]:
+    """Return the spread of each part's scores for every user, (users, parts), and the candidates of those to judge."""
+    users = len(truth.sizes)
+    judged = torch.zeros(users, dtype=torch.bool)
+    judged[torch.from_numpy(to_judge)] = True
+    spreads, candidates = [], []
+    for rows in torch.split(torch.arange(users), users_at_once(models)):
+        scores = scores_of(models, [model.user_vectors(rows) for model in models])
+        spreads.append(served_as.spread(scores))
+        if (some := judged[rows]).any():
+            candidates.append(Candidates.of(scores[some], spreads[-1][some], truth, rows[some]))
+        progress(int(rows[-1]) + 1, users, "scoring users")
+    return torch.cat(spreads).numpy(), Candidates.joined(candidates) if candidates else None
+
+
+@torch.inference_mode()
+def of_guests(models: Parts, guests: NDArray[np.int64], named: Sequence[Tensor], truth: Truth) -> Candidates:
+    """Return the candidates of users as guests who name these tracks."""
+    at_once = users_at_once(models)
+    candidates = []
+    for begin in range(0, len(guests), at_once):
+        some = slice(begin, begin + at_once)
+        scores = scores_of(models, [model.fold_in(named[some]) for model in models])
+        candidates.append(Candidates.of(scores, served_as.spread(scores), truth, torch.from_numpy(guests[some])))
+    return Candidates.joined(candidates)
 
 
 def shortlist(scores: Tensor) -> tuple[Tensor, Tensor]:
