@@ -109,7 +109,8 @@ def test_guests_of_few_tracks_are_near_the_mean_user_and_have_hardly_refused_the
     rng = np.random.default_rng(4)
     x, y = rng.normal(size=(4, 16)).astype(np.float32), rng.normal(size=(12, 16)).astype(np.float32)
     tracks = [f"t{row}" for row in range(12)]
-    weights = {**worlds.FOLD_IN, "popularity_exponent": 0.5, "shrinkage": 6.0, "pull": 2.0, "usual_length": 8.0}
+    shape = {"popularity_exponent": 0.5, "shrinkage": 6.0, "pull": 2.0, "usual_length": 8.0}
+    weights = {**worlds.FOLD_IN, **shape, "guest_regularization": 0.002}
     plays = {user: dict.fromkeys(heard, 1.0) for user, heard in zip("abcd", (tracks[:3], *[["t0"]] * 3), strict=True)}
     users, items = dict(zip("abcd", x.tolist(), strict=True)), dict(zip(tracks, y.tolist(), strict=True))
     worlds.publish_factors(tmp_path, users, items, plays, fold_in=weights)
@@ -124,8 +125,9 @@ def test_guests_of_few_tracks_are_near_the_mean_user_and_have_hardly_refused_the
     confidence = np.full(12, 0.1 * min(1, likes / 8))
     confidence[liked] = 0.1 + 0.9 * rare[liked]
     doubt = 6 / likes  # 3 or .67, of which at most 2 towards the mean user
-    w = np.linalg.inv(y.T @ np.diag(confidence) @ y + 0.01 * (1 + doubt) * np.eye(16))
-    pull = 0.01 * min(doubt, 2) * x.mean(axis=0)
+    ridge = {2: 0.002 + (0.01 - 0.002) / 4, 9: 0.01}[likes]
+    w = np.linalg.inv(y.T @ np.diag(confidence) @ y + ridge * (1 + doubt) * np.eye(16))
+    pull = ridge * min(doubt, 2) * x.mean(axis=0)
     assert vector.numpy() == pytest.approx(w @ (confidence[liked] @ y[liked] + pull), abs=1e-4)
     assert parts.numpy() == pytest.approx(confidence[liked, None] * (y[liked] @ w @ y.T), abs=1e-4)
     assert parts.sum(dim=0).numpy() == pytest.approx(y @ (vector.numpy() - w @ pull), abs=1e-4)

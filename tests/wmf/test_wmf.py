@@ -29,8 +29,7 @@ def test_even_users_like_odd_tracks(solver: str) -> None:
 def test_a_guest_folded_in_gets_the_factors_of_a_user_with_the_same_likes(preset: str) -> None:
     liked = np.minimum(listening(24, 20).toarray(), 1)
     ridge = WMF.preset(preset).ridge(scores(liked))
-    exact = {"guest_regularization": ridge, "guest_shrinkage": 0, "guest_length": 0}
-    model = WMF.preset(preset, {"dim": 4, "length_exponent": 0, **exact})
+    model = WMF.preset(preset, {"dim": 4, "length_exponent": 0, "guest_shrinkage": 0, "guest_length": 0})
     fitted = model.fit(prepared(scores(liked)), seed=0, device="cpu", progress=silent)
     items = np.asarray(fitted.arrays["item_factors"], dtype=np.float64)
     users, _ = textbook_epoch(model.objective(scores(liked), ridge), items)

@@ -50,7 +50,6 @@ class WMF(Algorithm):
             "unobserved_weight": 1.0,
             "alpha": 40.0,
             "regularization": 100.0,
-            "guest_regularization": 100.0,
             "frequency_exponent": 0.0,
             "guest_shrinkage": 0.0,
             "guest_length": 0.0,
@@ -107,7 +106,8 @@ class WMF(Algorithm):
     frequency_exponent: float = Field(default=1.0, ge=0, le=1)
     """nu: lambda_u = lambda (|S_u| + w0 n_tracks)^nu, and likewise for tracks; 0 is one lambda for all."""
     guest_regularization: float = Field(default=_LEAST_RIDGE, gt=0)
-    """lambda for guests, in dense data too: of whom a few tracks are known, a ridge for long histories hides them."""
+    """lambda for guests who name hardly anything, in dense data too: a ridge for long histories would hide them. With m
+    tracks, see `guest_length`, they have that of listeners."""
     guest_shrinkage: float = Field(default=20.0, ge=0)
     """s: a guest who likes n tracks is regularised 1 + s / n times as much as a listener."""
     guest_pull: float = Field(default=5.0, ge=0)
@@ -154,7 +154,10 @@ class WMF(Algorithm):
         users = np.ascontiguousarray(factors.users[: scores.shape[0]])
         return Fitted(
             arrays={"user_factors": users, "item_factors": factors.items},
-            scoring={"similarity": "dot", "fold_in": self.fold_in(mean_length(data.interactions.positives))},
+            scoring={
+                "similarity": "dot",
+                "fold_in": self.fold_in(self.ridge(scores), mean_length(data.interactions.positives)),
+            },
             curve=curve,
             metrics={**norms("user", users), **norms("item", factors.items)},
         )
@@ -224,7 +227,7 @@ class WMF(Algorithm):
                 descent = dense.Descent(self.learning_rate, self.weight_decay, self.batch_size)
                 return dense.descend(objective, start, descent, seed, device)
 
-    def fold_in(self, usual_length: float) -> dict[str, JsonValue]:
+    def fold_in(self, ridge: float, usual_length: float) -> dict[str, JsonValue]:
         """Return the weights that a guest's factors are solved with: those of a cell that was played once."""
         relative = self.weight == "relative"
         liked = self.unobserved_weight + self.alpha * (1.0 if relative else math.log1p(1 / self.eps))
@@ -232,7 +235,8 @@ class WMF(Algorithm):
             "unobserved_weight": self.unobserved_weight,
             "liked_confidence": liked,
             "popularity_exponent": self.popularity_exponent if relative else 0.0,
-            "regularization": self.guest_regularization,
+            "regularization": ridge,
+            "guest_regularization": self.guest_regularization,
             "frequency_exponent": self.frequency_exponent,
             "shrinkage": self.guest_shrinkage,
             "pull": self.guest_pull,

@@ -27,7 +27,9 @@ class FoldIn(BaseModel):
     popularity_exponent: float = Field(default=0.0, ge=0)
     """Gamma: c - w0 of a track with n listeners goes with n ** -gamma."""
     regularization: float = Field(gt=0)
-    """Lambda, before it is scaled by the length of the history."""
+    """Lambda of listeners, before it is scaled by the length of the history."""
+    guest_regularization: float | None = Field(default=None, gt=0)
+    """Lambda of who has named hardly anything, from which |S| / m leads to that of listeners; None is no other."""
     frequency_exponent: float = Field(default=0.0, ge=0)
     """Nu: lambda is multiplied by (|S| + w0 * tracks) ** nu (Rendle et al., RecSys 2022, equation 7)."""
     shrinkage: float = Field(default=0.0, ge=0)
@@ -39,7 +41,7 @@ class FoldIn(BaseModel):
 
     def unobserved(self, liked: int) -> float:
         """Return w0 for a guest who likes so many tracks."""
-        return self.unobserved_weight * (min(1, liked / self.usual_length) if self.usual_length else 1)
+        return self.unobserved_weight * self._listened(liked)
 
     def ridge(self, liked: int, tracks: int) -> float:
         """Return lambda for a guest who likes so many of the tracks."""
@@ -51,7 +53,12 @@ class FoldIn(BaseModel):
 
     def _of_listeners(self, liked: int, tracks: int) -> float:
         scale: float = (liked + self.unobserved_weight * tracks) ** self.frequency_exponent
-        return self.regularization * scale
+        least = self.regularization if self.guest_regularization is None else self.guest_regularization
+        return (least + (self.regularization - least) * self._listened(liked)) * scale
+
+    def _listened(self, liked: int) -> float:
+        """Return how much of a listener's history so many tracks are."""
+        return min(1, liked / self.usual_length) if self.usual_length else 1
 
     def _doubt(self, liked: int) -> float:
         return self.shrinkage / max(liked, 1)
