@@ -116,7 +116,7 @@ def _keys(file: LogFile) -> tuple[str, ...]:
     for line in file.head:
         try:
             record = json.loads(line)
-        except ValueError:  # counted when the whole file is read
+        except (ValueError, RecursionError):  # counted when the whole file is read
             continue
         if isinstance(record, dict):
             keys |= dict.fromkeys(record)
