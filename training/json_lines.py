@@ -32,7 +32,9 @@ def _read(line: str, form: type[Line], where: str, example: str) -> Line:
     try:
         return form.model_validate(json.loads(line))
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        faults = "; ".join(
+            ": ".join([*map(str, fault["loc"]), fault["msg"].removeprefix("Value error, ")]) for fault in error.errors()
+        )
         raise DataError(f"{where}: not {example}: {faults}") from error
     except ValueError as error:
         raise DataError(f"{where}: not JSON: {error}") from error

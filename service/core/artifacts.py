@@ -306,7 +306,9 @@ def new_version(now: datetime | None = None) -> str:
 def _checked(name: str, what: str) -> str:
     """Return a name that is safe as a folder name."""
     if not _NAME.fullmatch(name):
-        raise ArtifactError(f"{what} {name!r} must be letters, digits, '.', '_' or '-', and start with no dot")
+        raise ArtifactError(
+            f"{what} {name!r} must be letters, digits, '.', '_' or '-', at most 100, and start with a letter or a digit"
+        )
     return name
 
 

@@ -144,7 +144,7 @@ def test_members_come_from_the_line_or_from_the_file_of_groups(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        ({"positive": "1", "negatives": ["2"]}, "neither group_id nor user_ids says who listens"),
+        ({"positive": "1", "negatives": ["2"]}, '["...", ...]}: neither group_id nor user_ids says who listens'),
         ({"group_id": "who", "positive": "1", "negatives": ["2"]}, "'who' is not known from --groups"),
         ({"user_ids": ["u"], "positive": "1", "negatives": ["2", "1"]}, "'1' is both the positive and a negative"),
         ({"user_ids": ["u"], "positive": "1", "negatives": []}, "negatives"),

@@ -219,6 +219,25 @@ def test_rankings_go_to_a_pipe_as_they_come(prepared: Path, models: Path, tmp_pa
     assert not list(tmp_path.glob(".*"))
 
 
+def test_what_is_named_twice_is_judged_once(prepared: Path, models: Path, tmp_path: Path) -> None:
+    options = ["--model", "seer", "seer", "--strategy", "average", "average", "--group-protocol", "all", "all"]
+
+    assert run(prepared, models, tmp_path, *options, "--n-groups", "2", "2", "--group-size", "2", "2") == 0
+
+    assert len(pd.read_csv(tmp_path / "groups.csv")) == 2
+    assert len(Results.model_validate_json((tmp_path / "results.json").read_text()).groups) == 1
+
+
+def test_a_place_for_rankings_that_is_full_is_named(
+    prepared: Path, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--model", "seer", "--strategy", "average", "--n-groups", "2", "--group-size", "2"]
+
+    assert run(prepared, models, tmp_path, *options, "--rankings", "/dev/full") == 1
+
+    assert "No space left on device: '/dev/full'" in capsys.readouterr().err
+
+
 def test_rankings_need_nothing_held_out(models: Path, tmp_path: Path) -> None:
     world, file, groups = tmp_path / "prepared", tmp_path / "rankings.jsonl", tmp_path / "groups.jsonl"
     write_world(world)

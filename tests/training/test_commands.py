@@ -73,6 +73,14 @@ def test_titles_reach_the_artifact(tmp_path, models):
     assert ArtifactStore(models).load("basic").catalogue.titles == [None, "Yesterday"]
 
 
+def test_the_help_of_train_names_every_preset(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert "--preset PRESET default, original, large (of wmf) or a file that `tune` wrote" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -117,11 +125,15 @@ def test_a_place_below_a_file_is_refused_before_any_work(tmp_path, capsys, comma
     assert f"cannot be a folder: {file} is a file" in error
 
 
-def test_a_name_that_no_model_can_have_is_refused_before_any_work(tmp_path, models, capsys):
-    code = train(tmp_path / "nothing", models, "basic", "--name", "../control")
+@pytest.mark.parametrize("name", ["../control", "_x", "x" * 101])
+def test_a_name_that_no_model_can_have_is_refused_before_any_work(tmp_path, models, capsys, name):
+    code = train(tmp_path / "nothing", models, "basic", "--name", name)
 
     assert code == 1
-    assert "model name '../control' must be letters, digits" in capsys.readouterr().err
+    assert (
+        f"model name '{name}' must be letters, digits, '.', '_' or '-', at most 100, and start with a letter or a digit"
+        in capsys.readouterr().err
+    )
 
 
 def test_data_that_are_a_file_are_no_folder(data, models, capsys):

@@ -125,13 +125,13 @@ def run(args: argparse.Namespace) -> int:
         data=args.data,
         models=args.models,
         names=tuple(args.model),
-        strategies=tuple(args.strategy),
+        strategies=tuple(dict.fromkeys(args.strategy)),
         split=args.split,
         n_groups=tuple(args.n_groups),
         group_types=tuple(args.group_type),
         group_sizes=tuple(args.group_size),
         group_weight=args.group_weight,
-        group_protocols=tuple(args.group_protocol),
+        group_protocols=tuple(dict.fromkeys(args.group_protocol)),
         baselines=tuple(args.baseline),
         sessions=args.sessions,
         cold_start=args.cold_start,
@@ -163,7 +163,8 @@ def write(evaluation: Evaluation, out: Path, rankings: Path | None) -> None:
             (pd.concat(frames) if frames else pd.DataFrame()).to_csv(folder / f"{name}.csv", index=False)
         write_report(evaluation, folder)
         if rankings is not None:
-            write_rankings(evaluation.rankings, rankings)
+            with writing(rankings):
+                write_rankings(evaluation.rankings, rankings)
 
 
 def write_rankings(lines: Iterable[Line], path: Path) -> None:

@@ -34,12 +34,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="what `prepare` wrote")
     parser.add_argument("--models", type=Path, default=Path("model_files"), metavar="DIR")
     parser.add_argument("--name", help="what the model is served as (default: MODEL)")
-    parser.add_argument("--preset", default=DEFAULT_PRESET, help="original, default or a file that `tune` wrote")
+    parser.add_argument("--preset", default=DEFAULT_PRESET, help=f"{_presets()} or a file that `tune` wrote")
     for shortcut in SHORTCUTS:
         parser.add_argument(f"--{shortcut}", help=f"the same as --set {shortcut}=…")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one parameter of the preset")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--seed", type=not_negative, default=0, metavar="S", help="same seed, same model")
+
+
+def _presets() -> str:
+    """Return the presets by name, those of some models alone with these."""
+    names = dict.fromkeys(preset for algorithm in ALGORITHMS.values() for preset in algorithm.presets)
+    having = {preset: [name for name in ALGORITHMS if preset in ALGORITHMS[name].presets] for preset in names}
+    own = [preset if len(of) == len(ALGORITHMS) else f"{preset} (of {', '.join(of)})" for preset, of in having.items()]
+    return ", ".join([DEFAULT_PRESET, *own])
 
 
 def run(args: argparse.Namespace) -> int:

@@ -103,6 +103,6 @@ def _faults(algorithm: type[Algorithm], error: ValidationError) -> list[str]:
     return [
         f"no parameter {fault['loc'][0]!r}, known: {sorted(algorithm.model_fields)}"
         if fault["type"] == "extra_forbidden"
-        else f"{'.'.join(map(str, fault['loc']))} = {fault['input']!r}: {fault['msg']}"
+        else f"{'.'.join(map(str, fault['loc']))} = {fault['input']!r}: {fault['msg'].removeprefix('Value error, ')}"
         for fault in error.errors()
     ]
