@@ -17,7 +17,7 @@ from training.commands.train import summary
 from training.data import PreparedData
 from training.models import ALGORITHMS
 from training.models.algorithm import Fitted, silent
-from training.models.blend import CANDIDATES, Blend, changed, shortlist
+from training.models.blend import CANDIDATES, Blend, changed, shortlist, usual
 from training.publishing import Training, publish
 
 
@@ -58,12 +58,19 @@ def test_the_part_that_knows_decides(store: ArtifactStore, board: PreparedData) 
     assert metrics["weight_item_knn"] + metrics["weight_lots"] == pytest.approx(1)
 
 
-def test_without_validation_pairs_all_parts_weigh_alike(store: ArtifactStore, board: PreparedData) -> None:
+def test_without_validation_pairs_parts_weigh_what_they_usually_do() -> None:
     blind = prepared(checkerboard()[0])
 
-    metrics = blended(store, blind, "lots", "item_knn").metrics
+    metrics = Blend().fit(blind, seed=0, device="cpu", progress=silent).metrics
 
-    assert set(metrics.values()) == {0.5}
+    assert [metrics[f"weight_{part}"] for part in ("ease", "item_knn", "wmf")] == [0.25, 0.1, 0.65]
+    assert [metrics[f"guest_weight_{part}"] for part in ("ease", "item_knn", "wmf")] == [0, 0.25, 0.75]
+
+
+def test_usual_weights_add_up_to_1_and_are_equal_where_a_part_is_none_of_the_usual() -> None:
+    assert [weights.tolist() for weights in usual(["wmf", "item_knn"])] == [[0.65 / 0.75, 0.1 / 0.75], [0.75, 0.25]]
+    assert [weights.tolist() for weights in usual(["ease"])] == [[1], [1]]
+    assert [weights.tolist() for weights in usual(["wmf", "lots"])] == [[0.5, 0.5], [0.5, 0.5]]
 
 
 @pytest.mark.parametrize(("weights", "says_so"), [(None, True), ((0.5, 0.5), False)])
@@ -130,7 +137,7 @@ def test_what_is_neither_published_nor_known_is_named(board: PreparedData) -> No
 
 def test_parts_may_be_one_text_and_no_model_is_named_twice() -> None:
     assert Blend.preset(overrides={"parts": "ease, wmf"}) == Blend(parts=("ease", "wmf"))
-    with pytest.raises(ConfigurationError, match="parts = 'ease,ease': Value error, names a model twice"):
+    with pytest.raises(ConfigurationError, match="parts = 'ease,ease': names a model twice"):
         Blend.preset(overrides={"parts": "ease,ease"})
 
 

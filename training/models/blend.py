@@ -27,6 +27,9 @@ from training.served import Arrays, served
 TRAINED_HERE: Final[dict[str, type[Algorithm]]] = {"ease": EASE, "item_knn": ItemKNN, "wmf": WMF}
 """What a blend trains by itself where no published models are given."""
 
+USUAL: Final = {"ease": (0.25, 0.0), "item_knn": (0.1, 0.25), "wmf": (0.65, 0.75)}
+"""What a part weighs for known users and for guests without validation data: about what four data sets said."""
+
 Floats = NDArray[np.float32]
 Weights = NDArray[np.float64]
 """(parts,) at least 0, with the sum 1."""
@@ -125,7 +128,7 @@ class Blend(Algorithm):
         truth = truth_of(data)
         to_judge = truth.users if self.weights is None else truth.users[:0]
         spreads, candidates = of_known_users(models, to_judge, truth, progress)
-        weights = self.chosen(candidates, len(models), progress)
+        weights = self.chosen(candidates, progress)
         guest_weights = self.chosen_for_guests(models, weights, data, truth, seed, progress)
         shares = list(zip(parts, weights.tolist(), guest_weights.tolist(), strict=True))
         about = [part.about.model_copy(update={"weight": own, "guest_weight": guest}) for part, own, guest in shares]
@@ -138,22 +141,24 @@ class Blend(Algorithm):
             },
         )
 
-    def chosen(self, candidates: "Candidates | None", parts: int, progress: Progress) -> Weights:
-        """Return the weights that are given, or those that validation data give; equal ones where there are none."""
+    def chosen(self, candidates: "Candidates | None", progress: Progress) -> Weights:
+        """Return the weights that are given, or those that validation data give, or else the usual ones."""
         if self.weights is not None:
             return np.array(self.weights) / sum(self.weights)
-        return equal(parts) if candidates is None else candidates.climb(METRICS[self.metric], progress)
+        return usual(self.parts)[0] if candidates is None else candidates.climb(METRICS[self.metric], progress)
 
     def chosen_for_guests(
         self, models: Parts, weights: Weights, data: PreparedData, truth: Truth, seed: int, progress: Progress
     ) -> Weights:
-        """Return the same for guests; the `weights` of known users where these are given or nobody can play a guest."""
+        """Return the same for guests; the `weights` of known users where these are given."""
         if self.guest_weights is not None:
             return np.array(self.guest_weights) / sum(self.guest_weights)
+        if self.weights is not None:
+            return weights
         histories = data.interactions.positives
         able = truth.users[np.diff(histories.indptr)[truth.users] > FEW]
-        if self.weights is not None or not len(able):
-            return weights
+        if not len(able):
+            return usual(self.parts)[1]
         guests = sample(able, MOST_GUESTS, seed)
         rng = np.random.default_rng(seed)
         named = [
@@ -321,6 +326,14 @@ def shortlist(scores: Tensor) -> tuple[Tensor, Tensor]:
     first = torch.ones_like(named, dtype=torch.bool)
     first[:, 1:] = named[:, 1:] != named[:, :-1]
     return named, first
+
+
+def usual(parts: Sequence[str]) -> tuple[Weights, Weights]:
+    """Return the usual weights of these parts for known users and for guests, equal ones where some part has none."""
+    known, guests = (np.array([USUAL.get(part, (0.0, 0.0))[whose] for part in parts]) for whose in range(2))
+    if not known.all():
+        return equal(len(parts)), equal(len(parts))
+    return known / known.sum(), guests / guests.sum() if guests.any() else equal(len(parts))
 
 
 def equal(parts: int) -> Weights:
