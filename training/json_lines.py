@@ -36,5 +36,5 @@ def _read(line: str, form: type[Line], where: str, example: str) -> Line:
             ": ".join([*map(str, fault["loc"]), fault["msg"].removeprefix("Value error, ")]) for fault in error.errors()
         )
         raise DataError(f"{where}: not {example}: {faults}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not JSON: {error}") from error

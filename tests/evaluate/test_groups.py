@@ -88,7 +88,9 @@ def test_too_few_users_for_a_group_is_an_error_that_says_so() -> None:
         draw_groups(listeners({"u1": ["a"], "u2": ["b"]}), "random", size=5, number=1, seed=0)
 
 
-@pytest.mark.parametrize("line", ['{"group_id": "g"}', '{"group_id": "g", "user_ids": []}', "[1]", "{", '"x"'])
+@pytest.mark.parametrize(
+    "line", ['{"group_id": "g"}', '{"group_id": "g", "user_ids": []}', "[1]", "{", '"x"', "[" * 100_000]
+)
 def test_a_line_that_is_no_group_is_named(tmp_path: Path, line: str) -> None:
     file = tmp_path / "groups.jsonl"
     file.write_text(json.dumps({"group_id": "a", "user_ids": ["u1"]}) + "\n" + line + "\n")
