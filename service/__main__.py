@@ -1,45 +1,37 @@
 """python -m service: serve until SIGTERM or Ctrl-C, then finish what was begun and exit 0."""
 
 import argparse
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
+
+from service.signals import ended_at_once
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return the exit code: 0 served and stopped, 1 cannot serve, 2 wrong usage. Before it serves, Ctrl-C ends it."""
-    with _ended_by_ctrl_c():
+    """Return the exit code: 0 served and stopped, or stopped before; 1 cannot serve, 2 wrong usage."""
+    with ended_at_once():  # until it serves, and after: when uvicorn has finished it raises the signal again
+        given = _given(arguments)
         from pydantic import ValidationError
 
-        from service.core.errors import TuttiError
-        from service.runtime import Runtime
-        from service.server import serve
         from service.settings import Settings
 
         try:
-            settings = Settings(**_given(arguments))
+            settings = Settings(**given)
         except ValidationError as error:
             complaints = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
             print("; ".join(complaints), file=sys.stderr)
             return 2
+        from service.core.errors import TuttiError
+        from service.runtime import Runtime
+        from service.server import serve
+
         try:
             Runtime(settings)  # for its checks: workers would each fail by themselves, and be started again
         except TuttiError as error:
             print(error, file=sys.stderr)
             return 1
-    return serve(settings)
-
-
-@contextmanager
-def _ended_by_ctrl_c() -> Iterator[None]:
-    """Have the system end the process on Ctrl-C, as on SIGTERM: torch takes seconds to import and may swallow it."""
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+        return serve(settings)
 
 
 def _given(arguments: Sequence[str] | None) -> dict[str, Any]:  # Settings checks the values

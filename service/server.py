@@ -8,20 +8,23 @@ import signal
 import tempfile
 from functools import partial
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import uvicorn
-from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from service.app import create_app
-from service.runtime import Runtime
 from service.settings import Settings
+from service.signals import ended_at_once
 from service.telemetry import LOGGING, MULTIPROCESS_FOLDER
 
+if TYPE_CHECKING:  # a worker imports this module before it can answer its supervisor, and torch takes seconds
+    from fastapi import FastAPI
+
+    from service.runtime import Runtime
+
 _PATIENCE: Final = 120
-"""Seconds in which a worker must answer its supervisor; it cannot while it imports torch, and 5 s killed it then."""
+"""Seconds in which a worker must answer its supervisor; loading torch from a slow disk, it cannot for a while."""
 
 
 _KEPT_BYTES: Final = 256 << 20
@@ -52,13 +55,8 @@ def serve(settings: Settings) -> int:
     )
     if settings.workers > 1:
         return _serve_with_workers(config)
-    # When it has stopped, uvicorn raises the signal again that stopped it; it has been obeyed.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    server = uvicorn.Server(config)
     try:
-        server.run()
-    except KeyboardInterrupt:
-        return 0
+        uvicorn.Server(config).run()
     except SystemExit:  # uvicorn has logged why
         return 1
     return 0
@@ -72,9 +70,11 @@ def _serve_with_workers(config: uvicorn.Config) -> int:
     return 1 if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
 
 
-def _application(settings: Settings) -> FastAPI:
+def _application(settings: Settings) -> "FastAPI":
     """Return the application of one worker; uvicorn calls this in the process and the loop that serve it."""
     logging.config.dictConfig(LOGGING)
+    with ended_at_once():
+        from service.app import create_app
     _keep_freed_memory()
     app = create_app(settings)
     _drain_on_sigterm(app.state.runtime, settings.drain_seconds)
@@ -93,7 +93,7 @@ def _keep_freed_memory() -> None:
             library.mallopt(option, value)
 
 
-def _drain_on_sigterm(runtime: Runtime, seconds: float) -> None:
+def _drain_on_sigterm(runtime: "Runtime", seconds: float) -> None:
     """Fail readiness on SIGTERM and go on serving for a while before uvicorn closes the door.
 
     A load balancer sends requests until it notices; a second SIGTERM does not wait for it.

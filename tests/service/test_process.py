@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -110,17 +111,58 @@ def test_ctrl_c_exits_0(published: Path, tmp_path: Path) -> None:
         assert process.wait(timeout=10) == 0
 
 
-def test_ctrl_c_before_it_serves_is_quiet(published: Path) -> None:
-    command = [sys.executable, "-v", "-m", "service", "--models", str(published)]  # -v tells what is imported
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        while "torch" not in process.stderr.readline():
-            pass
+FIRST_OF_A_CONTAINER = ("unshare", "--fork", "--pid", "--kill-child")
 
-        process.send_signal(signal.SIGINT)
+_may_unshare = pytest.mark.skipif(
+    not shutil.which("unshare") or subprocess.run([*FIRST_OF_A_CONTAINER, "true"], capture_output=True).returncode != 0,
+    reason="only root can make a namespace of process ids",
+)
 
-        assert "Traceback" not in process.stderr.read()
-    assert process.returncode == -signal.SIGINT
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "wrapper", [(), pytest.param(FIRST_OF_A_CONTAINER, marks=_may_unshare)], ids=["process", "container"]
+)
+def test_a_signal_ends_it_at_once_while_it_imports(
+    published: Path, wrapper: tuple[str, ...], number: signal.Signals
+) -> None:
+    command = [sys.executable, "-v", "-m", "service", "--models", published, "--port", "0"]  # -v tells of imports
+    with told([*wrapper, *command], "torch") as process:
+        os.kill(child_of(process.pid) if wrapper else process.pid, number)
+        _, rest = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 0
+    assert "Traceback" not in rest
+    assert "uvloop" not in rest  # it never came to serve
+
+
+@contextmanager
+def told(command: list[str | Path], *signs: str) -> Iterator[subprocess.Popen]:
+    """A process that has written lines with these signs, one after the other."""
+    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            for sign in signs:
+                while sign not in process.stderr.readline():
+                    pass
+            yield process
+        finally:
+            process.kill()
+
+
+def child_of(parent: int) -> int:
+    return int(Path(f"/proc/{parent}/task/{parent}/children").read_text())
+
+
+def test_workers_that_still_import_do_not_hold_up_the_end(published: Path) -> None:
+    command = [sys.executable, "-v", "-m", "service", "--models", published, "--port", "0", "--workers", "2"]
+    with told(command, "Started parent process", "import 'torch._C'") as process:
+        process.send_signal(signal.SIGTERM)
+        _, rest = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 0
+    assert "Traceback" not in rest
+    assert "Started server process" not in rest
 
 
 def test_two_workers_share_a_port_and_count_together(published: Path, tmp_path: Path) -> None:
