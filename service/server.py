@@ -63,11 +63,24 @@ def serve(settings: Settings) -> int:
 
 
 def _serve_with_workers(config: uvicorn.Config) -> int:
+    try:
+        supervisor = _Supervisor(config, sockets=[config.bind_socket()])
+    except SystemExit:  # uvicorn has logged why
+        return 1
     with tempfile.TemporaryDirectory(prefix="tutti-metrics-") as folder:
         os.environ[MULTIPROCESS_FOLDER] = folder
-        supervisor = Multiprocess(config, sockets=[config.bind_socket()])
         supervisor.run()
     return 1 if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
+
+
+class _Supervisor(Multiprocess):
+    """uvicorn's, but one that leaves the door to its workers when they are to close it."""
+
+    def terminate_all(self) -> None:
+        """Stop the workers; a socket still open here would take connections that nobody answers."""
+        super().terminate_all()
+        for socket in self.sockets:
+            socket.close()
 
 
 def _application(settings: Settings) -> "FastAPI":

@@ -183,6 +183,30 @@ def test_two_workers_share_a_port_and_count_together(published: Path, tmp_path: 
     assert len({line["message"] for line in log_of(tmp_path) if "Started server process" in line["message"]}) == 2
 
 
+def test_nobody_is_let_in_who_would_not_be_answered(published: Path, tmp_path: Path) -> None:
+    body = b'{"user_ids": ["ann"]}'
+    with served(published, tmp_path, "--workers", "2", drain_seconds="0") as (process, address):
+        wait_for(process, address, "/health/ready")
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as connection:  # its request keeps the service from its end
+            connection.sendall(head(len(body)) + body[:5])
+            time.sleep(0.3)
+            process.send_signal(signal.SIGTERM)
+            while len([line for line in log_of(tmp_path) if line["message"] == "Shutting down"]) < 2:
+                time.sleep(0.05)
+            time.sleep(0.5)
+
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((host, int(port)))
+
+            connection.sendall(body[5:])
+            answer = connection.recv(65536)
+        code = process.wait(timeout=10)
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert code == 0
+
+
 def test_a_damaged_model_leaves_a_live_process_and_a_line_in_the_log(models: Path, tmp_path: Path) -> None:
     arrays = models / "wmf/v1/arrays.safetensors"
     arrays.write_bytes(arrays.read_bytes()[:-8])
@@ -208,16 +232,18 @@ def test_a_body_too_long_is_refused_before_it_is_sent(published: Path, tmp_path:
     assert answer.startswith(b"HTTP/1.1 413")
 
 
-def test_a_port_that_is_taken_is_said(published: Path) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_that_is_taken_is_said(published: Path, workers: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        command = [sys.executable, "-m", "service", "--models", published, "--port", str(taken.getsockname()[1])]
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "service", "--models", published, "--port", port, "--workers", workers]
 
         done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 1
-    assert "address already in use" in done.stderr
+    assert "address already in use" in done.stderr.lower()
     assert "Traceback" not in done.stderr
 
 
