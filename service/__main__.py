@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.signals import ended_at_once
@@ -19,8 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             settings = Settings(**given)
         except ValidationError as error:
-            complaints = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-            print("; ".join(complaints), file=sys.stderr)
+            print("; ".join(f"{_place(each['loc'], given)}: {each['msg']}" for each in error.errors()), file=sys.stderr)
             return 2
         from service.core.errors import TuttiError
         from service.runtime import Runtime
@@ -32,6 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(error, file=sys.stderr)
             return 1
         return serve(settings)
+
+
+def _place(location: Sequence[str | int], given: Mapping[str, object]) -> str:
+    """Return what a user calls the setting at fault: the option, where it came from one, or the variable."""
+    from service.settings import PREFIX
+
+    name, *inside = map(str, location)
+    return ".".join([f"--{name}" if name in given else PREFIX + name.upper(), *inside])
 
 
 def _given(arguments: Sequence[str] | None) -> dict[str, Any]:  # Settings checks the values

@@ -132,8 +132,8 @@ def test_the_example_file_suits_the_default_settings(settings: Settings) -> None
 @pytest.mark.parametrize(
     ("arguments", "environment", "code", "message"),
     [
-        (["--port", "http"], {}, 2, "port: Input should be a valid integer"),
-        ([], {"SERVICE_DEVICE": "tpu"}, 2, "device: Input should be 'auto', 'cpu' or 'cuda'"),
+        (["--port", "http"], {}, 2, "--port: Input should be a valid integer"),
+        ([], {"SERVICE_DEVICE": "tpu"}, 2, "SERVICE_DEVICE: Input should be 'auto', 'cpu' or 'cuda'"),
         ([], {"SERVICE_SIMILAR_MODEL": "wnf"}, 1, "SERVICE_SIMILAR_MODEL: 'wnf' is not among the models"),
         ([], {"SERVICE_EXPERIMENTS": "/nowhere.toml"}, 1, "/nowhere.toml: cannot be read"),
     ],
