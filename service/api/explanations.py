@@ -1,7 +1,7 @@
 """Explanations as answers give them: public ids for rows, places in the request for members."""
 
-from service.api.groups import Translation
-from service.api.schemas import FairnessAnswer, GroupAnswer, MemberAnswer, OpinionAnswer, rounded
+from service.api.groups import Party, Translation
+from service.api.schemas import FairnessAnswer, GroupAnswer, OpinionAnswer, rounded
 from service.core.explanation import Explanation, Opinion
 from service.core.group import GroupRanking
 from service.loading import ServedModel
@@ -13,7 +13,7 @@ def add_explanation(
     """Add to an answer whom each track is for and why, and what each member and the group get of the list."""
     party, ids, durations = translation.party, model.recommender.tracks.ids, model.catalogue.durations_ms
     filled_from = len(ranking.rows) - ranking.filled
-    names = [_name(answer["members"][party.origin(voter)]) for voter in ranking.voters]
+    names = [_name(party, voter) for voter in ranking.voters]
     alone = answer.get("group", {}).get("status") != "known"  # what a group's own vote did is not told
     columns = zip(answer["tracks"], explanation.picked_for, explanation.sentences, explanation.opinions, strict=True)
     for place, (track, picked_for, sentence, opinions) in enumerate(columns):
@@ -42,9 +42,10 @@ def add_explanation(
         group["total_duration_ms"] = sum(known)
 
 
-def _name(member: MemberAnswer) -> str:
-    """Return what a sentence calls a member."""
-    return member.get("label") or member.get("user_id") or f"member {member['member']}"
+def _name(party: Party, listener: int) -> str:
+    """Return what a sentence calls a listener."""
+    named = party.listeners[listener]
+    return named.label or named.user_id or f"member {party.origin(listener)}"
 
 
 def _opinion(opinion: Opinion, translation: Translation) -> OpinionAnswer:

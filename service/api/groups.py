@@ -20,6 +20,7 @@ class Listener:
     blocked_track_ids: tuple[str, ...] = ()
     liked_track_ids: tuple[str, ...] = ()
     label: str | None = None
+    """What they are called: by their first mention that has one."""
 
 
 @dataclass(slots=True)
@@ -29,6 +30,8 @@ class Party:
     listeners: list[Listener]
     places: list[int]
     """For each member of the request, the listener they are."""
+    labels: list[str | None]
+    """For each member of the request, their own label."""
 
     def origin(self, listener: int) -> int:
         """Return the first place in the request of a listener."""
@@ -51,7 +54,7 @@ def gather(body: GroupRequest) -> Party:
         else:
             listeners[place] = _merged(listeners[place], member)
         places.append(place)
-    return Party(listeners, places)
+    return Party(listeners, places, [member.label for member in members])
 
 
 def _merged(first: Listener, again: Listener) -> Listener:
@@ -61,6 +64,7 @@ def _merged(first: Listener, again: Listener) -> Listener:
         weight=max(first.weight, again.weight),
         liked_track_ids=first.liked_track_ids + again.liked_track_ids,
         blocked_track_ids=first.blocked_track_ids + again.blocked_track_ids,
+        label=first.label or again.label,
     )
 
 
@@ -122,7 +126,7 @@ class Translation:
             member: MemberAnswer = {"member": place, "status": _status(seated[listener])}
             if (user_id := listeners[listener].user_id) is not None:
                 member["user_id"] = user_id
-            if (label := listeners[listener].label) is not None:
+            if (label := self.party.labels[place]) is not None:
                 member["label"] = label
             members.append(member)
         return members

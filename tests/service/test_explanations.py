@@ -113,6 +113,21 @@ async def test_a_user_named_twice_is_spoken_of_at_their_first_place(client: http
     assert all([each["member"] for each in one["explanation"]] == [0, 2] for one in answer["tracks"])
 
 
+@pytest.mark.parametrize(
+    ("labels", "spoken_of"),
+    [((None, "Ann"), "Ann"), (("Ann", "Ann on the phone"), "Ann"), (("", "Ann"), "Ann"), ((None, None), "ann")],
+)
+async def test_a_user_named_twice_keeps_both_labels(
+    client: httpx.AsyncClient, labels: tuple[str | None, str | None], spoken_of: str
+) -> None:
+    mentions = [{"user_id": "ann", "label": label} for label in labels]
+
+    answer = await ask(client, members=[*mentions, {"user_id": "bob"}], strategy="round_robin", **WMF)
+
+    assert tuple(member.get("label") for member in answer["members"][:2]) == labels
+    assert answer["tracks"][0]["why"] == f"{spoken_of}'s turn"
+
+
 async def test_what_fills_a_list_has_no_model_to_thank(client: httpx.AsyncClient) -> None:
     answer = await ask(client, user_ids=["ann"], model="basic", limit=4, explain=True)
 
