@@ -61,12 +61,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (TuttiError, OSError) as error:
         print(f"{command}: {error}", file=sys.stderr)
         return WRONG_USAGE if isinstance(error, ConfigurationError) else FAILED
-    except MemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        if not _is_lack_of_memory(error):
+            raise
         print(f"{command}: this needs more memory than there is: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print(f"{command}: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _is_lack_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Return whether there was not enough memory, which torch says in a `RuntimeError`, on a GPU in other words."""
+    return isinstance(error, MemoryError) or any(
+        words in str(error) for words in ("can't allocate memory", "out of memory")
+    )
 
 
 if __name__ == "__main__":

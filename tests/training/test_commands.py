@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from service.core.artifacts import ArtifactStore
+from service.core.errors import ConfigurationError
 from tests.training.worlds import checkerboard, write
 from training.__main__ import main
 from training.models import ALGORITHMS
@@ -143,11 +144,44 @@ def test_data_that_are_a_file_are_no_folder(data, models, capsys):
     assert f"{data / 'train.parquet'} is a file; prepared data are a folder" in capsys.readouterr().err
 
 
-def test_more_than_the_memory_holds_is_one_line(data, models, capsys):
-    code = train(data, models, "wmf", "--dim", str(10**12))
+@pytest.mark.parametrize("model", ["wmf", "softmax"])  # numba and torch say so each in its own way
+def test_more_than_the_memory_holds_is_one_line(data, models, capsys, model):
+    code = train(data, models, model, "--dim", "500000", "--epochs", "1")
 
     assert code == 1
     assert "train: this needs more memory than there is" in capsys.readouterr().err
+
+
+COUNTS = [
+    (name, field)
+    for name, algorithm in ALGORITHMS.items()
+    for field, schema in algorithm.model_json_schema()["properties"].items()
+    if any(choice.get("type") == "integer" for choice in [schema, *schema.get("anyOf", [])])
+]
+
+
+@pytest.mark.parametrize(("name", "field"), COUNTS)
+def test_a_parameter_that_counts_has_an_upper_bound(name, field):
+    with pytest.raises(ConfigurationError, match=f"{field} = '9{{20}}': Input should be less than or equal to 1000000"):
+        ALGORITHMS[name].preset(overrides={field: "9" * 20})
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "evaluate --data nothing --out nothing --k",
+        "evaluate --data nothing --out nothing --n-groups",
+        "sample --out nothing --users",
+        "sample --out nothing --events",
+        "tune ease --data nothing --trials",
+    ],
+)
+def test_a_number_that_nothing_can_have_is_wrong_usage(capsys, command):
+    with pytest.raises(SystemExit) as stopped:
+        main([*command.split(), "9" * 20])
+
+    assert stopped.value.code == 2
+    assert "is not a whole number from 1 to 1,000,000,000" in capsys.readouterr().err
 
 
 def test_an_unknown_model_is_wrong_usage_and_the_known_ones_are_named(data, models, capsys):

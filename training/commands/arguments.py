@@ -1,12 +1,16 @@
 """Kinds of numbers that more than one command takes."""
 
 import argparse
+from typing import Final
+
+MOST: Final = 1_000_000_000
+"""Of whatever is counted: more is a slip of the hand, and sizes of arrays would overflow."""
 
 
 def positive(text: str) -> int:
     """Return a whole number above 0."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    if not text.isdecimal() or not 1 <= int(text) <= MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MOST:,}")
     return int(text)
 
 

@@ -3,17 +3,22 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple, Protocol, Self
+from typing import Annotated, ClassVar, Final, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from service.core.artifacts import ArtifactStore
 from service.core.errors import ConfigurationError
 from training.data import PreparedData
 
 DEFAULT_PRESET = "default"
+
+MOST: Final = 1_000_000
+"""Of whatever a parameter counts: more is a slip of the hand, and sizes of arrays would overflow."""
+
+Count = Annotated[int, Field(ge=1, le=MOST)]
 
 
 class Progress(Protocol):

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from service.core.errors import TrainingError
 from training.compiled import ONE_BLAS_THREAD, compiled, compiled_parallel
 from training.data import PreparedData
-from training.models.algorithm import Algorithm, Fitted, Progress, Range
+from training.models.algorithm import MOST, Algorithm, Count, Fitted, Progress, Range
 from training.neighbours import Floats, Listeners, arrays_of, stacked, strongest
 from training.order import recency
 from training.pseudo_listeners import pseudo_listeners, stacked_listeners
@@ -71,11 +71,11 @@ class EASE(Algorithm):
     """The same of an artist."""
     tail_boost: float = Field(default=3.0, ge=1)
     """What the last track of an ordered history counts when its listener is scored; see `training.order.recency`."""
-    tail_length: int = Field(default=4, ge=1)
+    tail_length: Count = 4
     """Tracks at the end of an ordered history that count more than the others."""
-    neighbourhood: int | None = Field(default=None, ge=0)
+    neighbourhood: int | None = Field(default=None, ge=0, le=MOST)
     """Nearest tracks by cosine that a track is regressed on; 0 is all, None all of up to 25,000 and else 300."""
-    kept: int = Field(default=300, ge=1)
+    kept: Count = 300
     """Strongest weights kept of each row of the exact B."""
 
     def fit(

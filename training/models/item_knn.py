@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue
 from scipy.sparse import csr_array
 
 from training.data import PreparedData
-from training.models.algorithm import Algorithm, Choice, Fitted, Progress, Range
+from training.models.algorithm import Algorithm, Choice, Count, Fitted, Progress, Range
 from training.neighbours import Floats, Listeners, arrays_of, stacked, strongest
 from training.order import recency
 from training.pseudo_listeners import pseudo_listeners, stacked_listeners
@@ -46,7 +46,7 @@ class ItemKNN(Algorithm):
         "tail_boost": Range(1.0, 6.0),
     }
 
-    neighbours: int = Field(default=200, ge=1)
+    neighbours: Count = 200
     """Neighbours kept of each track."""
     shrinkage: float = Field(default=10.0, ge=0)
     """Listeners in common that are worth nothing."""
@@ -65,7 +65,7 @@ class ItemKNN(Algorithm):
     """The same of an artist."""
     tail_boost: float = Field(default=3.0, ge=1)
     """What the last track of an ordered history counts when its listener is scored; see `training.order.recency`."""
-    tail_length: int = Field(default=4, ge=1)
+    tail_length: Count = 4
     """Tracks at the end of an ordered history that count more than the others."""
 
     def fit(

@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue
 from scipy.sparse import csr_array
 
 from training.data import PreparedData
-from training.models.algorithm import Algorithm, Fitted, Progress
+from training.models.algorithm import Algorithm, Count, Fitted, Progress
 from training.neighbours import arrays_of, stacked
 from training.recordings import UNLABELLED, Recordings, artist_of, labels_of
 
@@ -35,7 +35,7 @@ class Similar(Algorithm):
     whole_catalogue: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Mapping[str, JsonValue]]] = {"original": {"content": 0.0, "shrinkage": 20.0}}
 
-    neighbours: int = Field(default=100, ge=1)
+    neighbours: Count = 100
     """Nearest tracks kept of each track, and as many of other artists."""
     shrinkage: float = Field(default=80.0, gt=0)
     """Listeners that the prior is worth."""

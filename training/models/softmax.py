@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from service.core.errors import TrainingError
 from training.data import PreparedData
 from training.factors import Factors
-from training.models.algorithm import Algorithm, Fitted, Progress, Range
+from training.models.algorithm import Algorithm, Count, Fitted, Progress, Range
 from training.softmax import shared, uniform
 from training.softmax.candidates import Candidates
 
@@ -54,18 +54,18 @@ class Softmax(Algorithm):
     sampling: Literal["shared", "uniform"] = "shared"
     """`uniform` draws negatives for every pair and walks down the plain gradient, the original recipe; `shared` draws
     them for a batch of users, without accidental hits and corrected for their popularity, and walks with Adam."""
-    dim: int = Field(default=192, ge=1)
+    dim: Count = 192
     """Length of a factor."""
-    epochs: int = Field(default=24, ge=1)
+    epochs: Count = 24
     """Most passes over all users."""
-    patience: int = Field(default=3, ge=1)
+    patience: Count = 3
     """Epochs without a better validation loss after which training stops; the best epoch is kept."""
-    negatives: int = Field(default=4096, ge=1)
+    negatives: Count = 4096
     """Tracks drawn for a pair (`uniform`) or for a batch (`shared`)."""
-    competitors: int = Field(default=2000, ge=1)
+    competitors: Count = 2000
     """How many tracks the negatives of `shared` stand for, at most all: more rank the top better, fewer tell a liked
     track from a random one better."""
-    batch_size: int = Field(default=512, ge=1)
+    batch_size: Count = 512
     """Pairs (`uniform`) or users (`shared`) a step."""
     learning_rate: float = Field(default=0.02, gt=0)
     """Step of the gradient averaged over a batch (`uniform`), or Adam's for the item factors (`shared`)."""

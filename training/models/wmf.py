@@ -17,7 +17,7 @@ from training.als.alternating import alternate
 from training.als.objective import Objective, loss, make_objective
 from training.data import PreparedData
 from training.factors import Factors, Floats
-from training.models.algorithm import Algorithm, Fitted, Progress, Range
+from training.models.algorithm import Algorithm, Count, Fitted, Progress, Range
 from training.neighbours import Listeners
 from training.order import recency
 from training.pseudo_listeners import pseudo_listeners
@@ -72,9 +72,9 @@ class WMF(Algorithm):
         "recent_boost": Range(1.0, 6.0),
     }
 
-    dim: int | None = Field(default=None, ge=1)
+    dim: Count | None = None
     """Length of a factor; None is what the data can fill, see `length`. The cost of serving grows with it."""
-    epochs: int = Field(default=6, ge=1)
+    epochs: Count = 6
     """Times that all users and all tracks are solved."""
     solver: Literal["auto", "cg", "cholesky", "batched", "sgd"] = "auto"
     """`auto` takes `cg` on the CPU and `batched` on a GPU; `sgd` is the gradient way, for comparison on small data."""
@@ -96,7 +96,7 @@ class WMF(Algorithm):
     """How much more the last track of an ordered history weighs; see `training.order.recency`."""
     recent_boost: float = Field(default=3.0, ge=1)
     """The same where times of listening make the order: the end of a log is less of one mood than of a playlist."""
-    tail_length: int = Field(default=4, ge=1)
+    tail_length: Count = 4
     """Tracks at the end of an ordered history that weigh more than the others."""
     eps: float = Field(default=1e-8, gt=0)
     """Scale of a score in the `logarithmic` weight."""
@@ -118,7 +118,7 @@ class WMF(Algorithm):
     """Step of `sgd`."""
     weight_decay: float = Field(default=0.005, ge=0)
     """Weight decay of `sgd`, beside the regularisation."""
-    batch_size: int = Field(default=512, ge=1)
+    batch_size: Count = 512
     """Cells a step of `sgd`."""
 
     def length(self, users: int, tracks: int) -> int:
