@@ -10,6 +10,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api import operations, problems, recommendations, similar_tracks
+from service.api.get_route import GetRoute
 from service.api.headers import EXPOSED
 from service.api.json_route import JsonRoutes
 from service.api.middleware import RequestMiddleware
@@ -39,6 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.runtime = runtime
     framework_routes = list(app.router.routes)
+    app.router.route_class = GetRoute
     for part in (recommendations, similar_tracks, operations):
         part.add_routes(app.router)
     # Routes are tried in order, and FastAPI's own come first: begin with those that are asked for most.

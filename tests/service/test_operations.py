@@ -51,6 +51,24 @@ async def test_it_answers_below_a_path_of_another_application(settings: Settings
     assert (mistake.status_code, mistake.json()["code"]) == (422, "validation_failed")
 
 
+@pytest.mark.parametrize(
+    "path", ["/health/live", "/health/ready", "/models", "/metrics", "/similar-tracks/rock-1", "/similar-tracks/nope"]
+)
+async def test_head_is_answered_as_get_is(client: httpx.AsyncClient, path: str) -> None:
+    get, head = await client.get(path), await client.head(path)
+
+    assert head.status_code == get.status_code
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert head.headers.get("etag") == get.headers.get("etag")
+
+
+async def test_a_route_names_the_methods_that_it_answers(client: httpx.AsyncClient) -> None:
+    get, post = await client.post("/models"), await client.head("/recommendations/group")
+
+    assert (get.status_code, get.headers["allow"]) == (405, "GET, HEAD")
+    assert (post.status_code, post.headers["allow"]) == (405, "POST")
+
+
 async def test_models_say_what_they_are_and_what_for(client: httpx.AsyncClient) -> None:
     basic, softmax, wmf = (await client.get("/models")).json()["models"]
 

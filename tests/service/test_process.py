@@ -104,6 +104,19 @@ def test_a_request_in_flight_when_the_door_closes_is_answered(published: Path, t
     assert code == 0
 
 
+def test_head_has_the_headers_of_get_and_no_body(published: Path, tmp_path: Path) -> None:
+    with served(published, tmp_path) as (_, address):
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(b"HEAD /health/live HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        length = len(httpx.get(f"{address}/health/live").content)
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert f"content-length: {length}".encode() in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
 def test_ctrl_c_exits_0(published: Path, tmp_path: Path) -> None:
     with served(published, tmp_path, drain_seconds="0") as (process, _):
         process.send_signal(signal.SIGINT)
