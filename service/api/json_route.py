@@ -42,6 +42,8 @@ class JsonRoute(APIRoute):
         adapter: TypeAdapter[Any] = TypeAdapter(get_type_hints(endpoint, include_extras=True)["body"])
 
         async def handle(request: Request) -> Response:
+            if request.scope["query_string"]:
+                _refuse_query(request)
             content = await _read(request, runtime_of(request).settings.max_body_bytes)
             try:
                 body = adapter.validate_json(content)
@@ -77,6 +79,13 @@ def _within(layers: Sequence[Middleware], app: ASGIApp) -> ASGIApp:
     for layer, arguments, keywords in reversed(layers):
         app = layer(app, *arguments, **keywords)
     return app
+
+
+def _refuse_query(request: Request) -> None:
+    """Raise if there are query parameters: what is asked for stands in the body."""
+    if names := list(request.query_params):
+        found = [{"loc": ("query", name), "msg": "Send it in the body", "type": "extra_forbidden"} for name in names]
+        raise RequestValidationError(found)
 
 
 async def _read(request: Request, at_most: int) -> bytes:

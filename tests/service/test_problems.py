@@ -113,6 +113,18 @@ async def test_a_chunked_body_is_read_up_to_the_limit_and_no_further(client: htt
     assert sent == 17  # 16 chunks of 64 KiB are 1 MiB
 
 
+async def test_a_wish_in_the_query_is_refused_not_ignored(client: httpx.AsyncClient) -> None:
+    body = {"user_ids": ["ann"]}
+
+    refused = await client.post("/recommendations/group?limit=5&%FF=1", json=body)
+    empty = await client.post("/recommendations/group?", json=body)
+    health = await client.get("/health/live?cache=no")
+
+    assert refused.status_code == 422
+    assert [each["pointer"] for each in refused.json()["errors"]] == ["/query/limit", "/query/\ufffd"]
+    assert (empty.status_code, health.status_code) == (200, 200)
+
+
 async def test_nothing_that_was_sent_is_echoed(client: httpx.AsyncClient) -> None:
     wrong = [
         {"user_ids": [MARK], "limit": MARK},
