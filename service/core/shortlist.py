@@ -1,4 +1,4 @@
-"""The tracks among which the strategies that pick one after another look."""
+"""The tracks among which the strategies that compare tracks of a list with one another look."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,35 +13,44 @@ from service.core.ballots import NONE, Ballots
 from service.core.ranking import top_k
 
 LENGTH: Final = 400
-"""Tracks on the list, twice what a request may ask for."""
+"""So many tracks of the highest mean relevance are on the list, twice what a request may ask for."""
+
+FAVOURITES: Final = 50
+"""So many of each member's own best tracks, and all that tie with the last, are on the list however light they are."""
+
+_LIKED: Final = np.finfo(np.float32).tiny
+"""The least vote for what a member likes."""
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Shortlist:
-    """The most promising tracks of each group, by the sum of the cubes of relevance.
+    """The tracks of each group with the highest mean relevance, and the favourites of every member.
 
-    The cube lets both what everybody likes and what one member loves onto the list.
+    Nothing is lost by a strategy that ranks favourites by whose they are and all other tracks by mean relevance.
     """
 
     rows: Tensor
-    """(groups, tracks), best first; `NONE` where a group may get fewer."""
+    """(groups, tracks), by mean relevance, best first; `NONE` where a group may get fewer."""
     votes: Floats
     """(groups, members, tracks), 0 where there is no track."""
     weights: Floats
     """(groups, members), adding up to 1."""
     closed: NDArray[np.bool_]
     """(groups, tracks) True where there is no track."""
+    threshold: Floats
+    """(groups, members, 1) the vote for the last of a member's own `FAVOURITES` best, above 0."""
 
     @classmethod
-    def of(cls, ballots: Ballots) -> "Shortlist":
-        """Return the shortlist of each group."""
+    def of(cls, ballots: Ballots, k: int) -> "Shortlist":
+        """Return the shortlist of each group for lists of k."""
         shares = ballots.weights / ballots.weights.sum(dim=1, keepdim=True)
-        sums = torch.bmm(shares[:, None, :], ballots.votes.pow(3))[:, 0]
+        means = torch.bmm(shares[:, None, :], ballots.votes)[:, 0]
         if ballots.allowed is not None:
-            sums.masked_fill_(~ballots.allowed, -torch.inf)
-        values, rows = top_k(sums, LENGTH)
+            means.masked_fill_(~ballots.allowed, -torch.inf)
+        threshold = ballots.best_votes(FAVOURITES)[:, :, -1:].clip(min=_LIKED)
+        values, rows = _best(means, _liked(ballots.votes, threshold), max(LENGTH, k))
         closed = values == -torch.inf
         votes = ballots.votes.gather(2, rows[:, None, :].expand(-1, ballots.members, -1))
         votes = votes.masked_fill(closed[:, None, :], 0)
@@ -50,12 +59,28 @@ class Shortlist:
             votes.numpy(force=True),
             shares.numpy(force=True),
             closed.numpy(force=True),
+            threshold,
         )
+
+    @property
+    def favourites(self) -> NDArray[np.bool_]:
+        """Return whether a track is among a member's own best, (groups, members, tracks)."""
+        return self.among_best(self.votes)
+
+    def among_best(self, votes: Floats) -> NDArray[np.bool_]:
+        """Return the same of any votes (groups, members, n)."""
+        favourites: NDArray[np.bool_] = votes >= self.threshold
+        return favourites
+
+    def rank_by(self, scores: NDArray[np.floating], k: int) -> Tensor:
+        """Return the k tracks (groups, k) with the highest scores (groups, tracks), of equals the higher mean first."""
+        order = np.where(self.closed, np.inf, -scores).argsort(axis=1, kind="stable")[:, :k]
+        return self.rows.gather(1, torch.from_numpy(order).to(self.rows.device))
 
     def pick(
         self, k: int, gains: Callable[[], NDArray[np.floating]], take: Callable[[NDArray[np.int64]], None]
     ) -> Tensor:
-        """Return the tracks (groups, k) that gain most one after another, of equal gains the more promising.
+        """Return the tracks (groups, k) that gain most one after another, of equal gains the higher mean first.
 
         `gains` says what each track (groups, tracks) would add now; `take` is told the place of each group's winner.
         """
@@ -71,3 +96,21 @@ class Shortlist:
             barred[groups, winner] = -np.inf
         won = torch.from_numpy(places).to(self.rows.device)
         return self.rows.gather(1, won.clamp(min=0)).masked_fill(won == NONE, NONE)
+
+
+def _liked(votes: Tensor, threshold: Floats) -> Tensor:
+    """Return whether a track is among the favourites of any member, (groups, tracks)."""
+    return (votes - torch.from_numpy(threshold).to(votes.device)).amax(dim=1) >= 0
+
+
+def _best(scores: Tensor, wanted: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return values and columns of the `count` highest scores of each row, then of the others that are wanted.
+
+    `scores` and `wanted` are (rows, columns); both parts are best first, -inf past the end.
+    """
+    values, columns = top_k(scores, count)
+    missing = wanted.scatter(1, columns, value=False)
+    some = missing.sum(dim=0).nonzero()[:, 0]
+    others = scores[:, some].masked_fill(~missing[:, some], -torch.inf)
+    more, places = top_k(others, int((others > -torch.inf).sum(dim=1).max()))
+    return torch.cat([values, more], dim=1), torch.cat([columns, some[places]], dim=1)

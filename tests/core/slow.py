@@ -1,7 +1,7 @@
 """Slow, obvious versions that judge the fast ones."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 def best_first(scores: Sequence[float], k: int) -> list[int]:
@@ -51,3 +51,98 @@ def welfare(relevance: Sequence[Sequence[float]], weights: Sequence[float], rows
     return sum(
         weight * math.log1p(share * 2 * 30) for weight, share in zip(weights, shares(relevance, rows), strict=True)
     )
+
+
+def favourites(member: Sequence[float], number: int) -> set[int]:
+    """All tracks that a member likes, and no less than the last of their best so many."""
+    last = sorted(member, reverse=True)[:number][-1]
+    return {track for track, r in enumerate(member) if r >= last and r > 0}
+
+
+def mean_relevance(relevance: Sequence[Sequence[float]], weights: Sequence[float], track: int) -> float:
+    """What a track is worth to a group."""
+    return sum(weight * member[track] for weight, member in zip(weights, relevance, strict=True)) / sum(weights)
+
+
+def greedy(
+    relevance: Sequence[Sequence[float]],
+    weights: Sequence[float],
+    k: int,
+    gain: Callable[[int], float],
+    take: Callable[[int], None],
+) -> list[int]:
+    """Try every track in every step; of equals the higher mean relevance, then the lower row."""
+    left = list(range(len(relevance[0])))
+    means = [mean_relevance(relevance, weights, track) for track in left]
+    picked: list[int] = []
+    while left and len(picked) < k:
+        picked.append(max(left, key=lambda track: (gain(track), means[track])))
+        left.remove(picked[-1])
+        take(picked[-1])
+    return picked
+
+
+def spgreedy(relevance: Sequence[Sequence[float]], weights: Sequence[float], k: int) -> list[int]:
+    """Who had nothing in this round is waiting."""
+    best = [favourites(member, 50) for member in relevance]
+    waiting = [True] * len(weights)
+
+    def covered(track: int) -> float:
+        return sum(w for w, waits, own in zip(weights, waiting, best, strict=True) if waits and track in own)
+
+    def satisfy(track: int) -> None:
+        waiting[:] = [waits and track not in own for waits, own in zip(waiting, best, strict=True)]
+        waiting[:] = waiting if any(waiting) else [True] * len(weights)
+
+    return greedy(relevance, weights, k, covered, satisfy)
+
+
+def gfar(relevance: Sequence[Sequence[float]], weights: Sequence[float], k: int) -> list[int]:
+    """Of 20 favourites the first has 20 points, the last 1."""
+    chances = []
+    for member in relevance:
+        points = {track: 20 - sum(r > member[track] for r in member) for track in favourites(member, 20)}
+        of_all = sum(20 - place for place in range(min(20, sum(r > 0 for r in member))))
+        chances.append([points.get(track, 0) / max(1, of_all) for track in range(len(member))])
+    no_hit = [1.0] * len(weights)
+
+    def wanted(track: int) -> float:
+        return round(sum(w * none * p[track] for w, none, p in zip(weights, no_hit, chances, strict=True)), 10)
+
+    def hit(track: int) -> None:
+        no_hit[:] = [none * (1 - p[track]) for none, p in zip(no_hit, chances, strict=True)]
+
+    return greedy(relevance, weights, k, wanted, hit)
+
+
+def ep_fuzzda(relevance: Sequence[Sequence[float]], weights: Sequence[float], k: int) -> list[int]:
+    """Nobody can be given more than they are owed."""
+    received = [0.0] * len(weights)
+
+    def paid(track: int) -> float:
+        total = sum(received) + sum(member[track] for member in relevance)
+        owed = [max(0.0, total * w / sum(weights) - had) for w, had in zip(weights, received, strict=True)]
+        return sum(min(member[track], debt) for member, debt in zip(relevance, owed, strict=True))
+
+    def take(track: int) -> None:
+        received[:] = [had + member[track] for had, member in zip(received, relevance, strict=True)]
+
+    return greedy(relevance, weights, k, paid, take)
+
+
+def greedy_lm(relevance: Sequence[Sequence[float]], weights: Sequence[float], k: int) -> list[int]:
+    """Half the mean utility, half the least, in which a light member's misery counts less."""
+    received = [0.0] * len(weights)
+    picked: list[int] = []
+
+    def balanced(track: int) -> float:
+        utility = [(had + r[track]) / (len(picked) + 1) for had, r in zip(received, relevance, strict=True)]
+        mean = sum(w * u for w, u in zip(weights, utility, strict=True)) / sum(weights)
+        least = min(1 - w / max(weights) * (1 - u) for w, u in zip(weights, utility, strict=True))
+        return round(mean / 2 + least / 2, 9)
+
+    def take(track: int) -> None:
+        picked.append(track)
+        received[:] = [had + member[track] for had, member in zip(received, relevance, strict=True)]
+
+    return greedy(relevance, weights, k, balanced, take)

@@ -70,7 +70,7 @@ SAID = {
         "Bob is owed 50 % and had 0 %",
         "Ann is owed 50 % and had 40 %",  # 1 of 1 + .6 + .9
     ],
-    "shared_first": ["Ann and Bob know it", "drawn from what Ann plays", "drawn from what Bob plays"],
+    "shared_first": ["Ann and Bob have it among their 50 best", "drawn from Ann's 50 best", "drawn from Bob's 50 best"],
 }
 
 

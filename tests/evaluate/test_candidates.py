@@ -11,6 +11,7 @@ import pytest
 from service.core.artifacts import ArtifactStore
 from service.core.errors import DataError
 from service.core.strategies import STRATEGIES
+from tests.core.worlds import load, publish_factors
 from tests.evaluate.conftest import LISTENERS, TRACKS, publish, write_split, write_world
 from training.__main__ import main
 from training.evaluate.candidates import (
@@ -114,6 +115,17 @@ def test_strangers_get_what_is_popular(prepared: Path, models: Path) -> None:
         places_together(model, "fair_share", [asked(["nobody", "no one"], f"t{top:02}", [f"t{last:02}"])], seed=0),
     ):
         assert places[0].tolist() == [1]
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_the_least_of_many_candidates_is_the_last(strategy: str, tmp_path: Path) -> None:
+    falling = {f"t{row}": [1 - row / 500] for row in range(500)}
+    publish_factors(tmp_path, {"ann": [1.0], "bob": [2.0]}, falling)
+    *negatives, positive = falling
+
+    (places,) = places_together(load(tmp_path, "wmf"), strategy, [asked(["ann", "bob"], positive, negatives)], seed=0)
+
+    assert places[-1] == 500
 
 
 def test_lists_of_listeners_are_ranked_by_scores_and_lists_of_groups_by_strategies(models: Path) -> None:

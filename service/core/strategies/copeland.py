@@ -1,21 +1,23 @@
 """Head to head: how many others a track beats by majority, less how many beat it (Copeland 1951; Masthoff)."""
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from service.core.ballots import Ballots
 from service.core.sentences import Chosen
-from service.core.shortlist import Floats, Shortlist
+from service.core.shortlist import LENGTH, Floats, Shortlist
 
 
 def copeland(ballots: Ballots, k: int) -> Tensor:
-    """Rank by wins minus losses within the shortlist; who prefers which track counts, with weight, not by how much."""
-    shortlist = Shortlist.of(ballots)
-    wins = np.stack([_wins(*group) for group in zip(shortlist.votes, shortlist.weights, strict=True)])
-    wins[shortlist.closed] = -np.inf
-    order = torch.from_numpy((-wins).argsort(axis=1, kind="stable")[:, :k]).to(shortlist.rows.device)
-    return shortlist.rows.gather(1, order)
+    """Rank by wins minus losses; who prefers which track counts, with weight, not by how much.
+
+    Those of the highest mean relevance meet, `LENGTH` of them; all others come behind, by mean relevance.
+    """
+    shortlist = Shortlist.of(ballots, k)
+    wins = np.full(shortlist.closed.shape, -LENGTH, dtype=np.float32)
+    for lead, votes, weights in zip(wins, shortlist.votes, shortlist.weights, strict=True):
+        lead[:LENGTH] = _wins(votes[:, :LENGTH], weights)
+    return shortlist.rank_by(wins, k)
 
 
 def _wins(votes: Floats, weights: Floats) -> Floats:

@@ -16,7 +16,7 @@ from service.core.shortlist import Floats, Shortlist
 
 def ep_fuzzda(ballots: Ballots, k: int) -> Tensor:
     """Rank greedily by how much of what the members are owed a track pays."""
-    shortlist = Shortlist.of(ballots)
+    shortlist = Shortlist.of(ballots, k)
     totals = shortlist.votes.sum(axis=1)
     weights = shortlist.weights[:, :, None]
     groups = np.arange(len(totals))

@@ -19,22 +19,20 @@ from service.core.shortlist import Floats, Shortlist
 FAVOURITES: Final = 20
 """Tracks of their own that each member is likely to hit."""
 
-_TIE_BREAK: Final = 1e-6
-"""Weight of the mean relevance, which ranks what is nobody's favourite."""
+_DECIMALS: Final = 12
+"""Gains that differ by rounding alone are a tie. Those go by mean relevance, as does what is nobody's favourite."""
 
 
 def gfar(ballots: Ballots, k: int) -> Tensor:
     """Rank greedily by the weighted chance that a track is the first one that a member wanted."""
-    shortlist = Shortlist.of(ballots)
+    shortlist = Shortlist.of(ballots, k)
     favourites = ballots.best_votes(FAVOURITES)
     chance = _chance(shortlist.votes, favourites)
-    tie_break = _TIE_BREAK * np.einsum("gm,gmt->gt", shortlist.weights, shortlist.votes, dtype=np.float64)
     groups = np.arange(len(chance))
     no_hit = (1 - _chance(ballots.played_votes(), favourites)).prod(axis=2)
 
     def gains() -> NDArray[np.float64]:
-        wanted: NDArray[np.float64] = np.einsum("gm,gmt->gt", no_hit * shortlist.weights, chance)
-        wanted += tie_break
+        wanted: NDArray[np.float64] = np.einsum("gm,gmt->gt", no_hit * shortlist.weights, chance).round(_DECIMALS)
         return wanted
 
     def take(winner: NDArray[np.int64]) -> None:
@@ -57,12 +55,12 @@ def _chance(votes: Floats, favourites: Floats) -> NDArray[np.float64]:
 
 
 def gfar_says(chosen: Chosen) -> list[str | None]:
-    """Say whose first hit it is most likely to be."""
+    """Say whose first hit it is most likely to be, whatever they weigh."""
     favourites = chosen.best[None, :, :FAVOURITES]
     no_hit = (1 - _chance(chosen.played[None], favourites)[0]).prod(axis=1)
     sentences: list[str | None] = []
     for chance in _chance(chosen.votes[None], favourites)[0].T:
-        gains = chosen.weights * no_hit * chance
-        sentences.append(f"most likely first hit for {name(gains.argmax())}" if gains.any() else None)
+        hit = no_hit * chance
+        sentences.append(f"most likely first hit for {name(hit.argmax())}" if hit.any() else None)
         no_hit *= 1 - chance
     return sentences

@@ -22,22 +22,21 @@ def greedy_lm(ballots: Ballots, k: int) -> Tensor:
 
     A light member's misery counts less, as in `least_misery`.
     """
-    shortlist = Shortlist.of(ballots)
-    importance = (shortlist.weights / shortlist.weights.max(axis=1, keepdims=True))[:, :, None]
-    groups = np.arange(len(shortlist.votes))
-    received = ballots.played_votes().sum(axis=2)
-    heard = (ballots.played != NONE).sum(dim=1).numpy(force=True)
+    shortlist = Shortlist.of(ballots, k)
+    importance = shortlist.weights / shortlist.weights.max(axis=1, keepdims=True)
+    means = np.einsum("gm,gmt->gt", shortlist.weights, shortlist.votes)
+    heeded = importance[:, :, None] * shortlist.votes
+    heard = (ballots.played != NONE).sum(dim=1, keepdim=True).float().numpy(force=True)
+    had = importance * ballots.played_votes().sum(axis=2) + (1 - importance) * (heard + 1)
+    groups = np.arange(len(had))
 
     def gains() -> Floats:
-        utility = (received[:, :, None] + shortlist.votes) / (heard[:, None, None] + 1)
-        mean = np.einsum("gm,gmt->gt", shortlist.weights, utility)
-        least = (1 - importance * (1 - utility)).min(axis=1)
-        balanced: Floats = BALANCE * mean + (1 - BALANCE) * least
+        """Return what is wanted, times the length of the list, less what is the same for all tracks."""
+        balanced: Floats = BALANCE * means + (1 - BALANCE) * (had[:, :, None] + heeded).min(axis=1)
         return balanced
 
     def take(winner: NDArray[np.int64]) -> None:
-        received[:] += shortlist.votes[groups, :, winner]
-        heard[:] += 1
+        had[:] += heeded[groups, :, winner] + 1 - importance
 
     return shortlist.pick(k, gains, take)
 

@@ -13,5 +13,5 @@ def most_pleasure(ballots: Ballots, k: int) -> Tensor:
 
 
 def most_pleasure_says(chosen: Chosen) -> list[str | None]:
-    """Say whose pleasure it is."""
-    return [f"{name(member)} likes it best" for member in (chosen.votes * chosen.weights[:, None]).argmax(axis=0)]
+    """Say who likes it best, whatever they weigh."""
+    return [f"{name(member)} likes it best" for member in chosen.votes.argmax(axis=0)]

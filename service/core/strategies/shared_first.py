@@ -56,11 +56,13 @@ def _rank_pool(
 
 
 def shared_first_says(chosen: Chosen) -> list[str | None]:
-    """Say who play it much."""
+    """Say whose favourite it is: with play counts, who play it most."""
     return [_says(np.flatnonzero(top)) for top in chosen.favourites(POOLED).T]
 
 
 def _says(members: NDArray[np.int64]) -> str | None:
     if not len(members):
         return None
-    return f"{names(members)} know it" if len(members) > 1 else f"drawn from what {names(members)} plays"
+    if len(members) == 1:
+        return f"drawn from {names(members)}'s {POOLED} best"
+    return f"{names(members)} have it among their {POOLED} best"

@@ -4,36 +4,29 @@ A member is satisfied by a track among their own favourites. Once everybody is, 
 holds for lists of any length.
 """
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from service.core.ballots import Ballots
 from service.core.sentences import Chosen, names
-from service.core.shortlist import Shortlist
-
-FAVOURITES: Final = 50
-"""A member's own best so many tracks satisfy them."""
-
-_TIE_BREAK: Final = 1e-3
-"""Weight of the mean relevance among tracks that satisfy equally many."""
+from service.core.shortlist import FAVOURITES, Shortlist
 
 
 def spgreedy(ballots: Ballots, k: int) -> Tensor:
-    """Rank greedily by the weight of the members whom a track is the first of the round to satisfy."""
-    shortlist = Shortlist.of(ballots)
-    threshold = ballots.best_votes(FAVOURITES)[:, :, -1:]
-    satisfies = ((shortlist.votes >= threshold) & (shortlist.votes > 0)).astype(np.float32)
-    tie_break = _TIE_BREAK * np.einsum("gm,gmt->gt", shortlist.weights, shortlist.votes, dtype=np.float64)
+    """Rank greedily by the weight of the members whom a track is the first of the round to satisfy.
+
+    Mean relevance decides only between tracks for members of the same weight, however light: double precision adds up
+    weights, which come in single precision, without rounding.
+    """
+    shortlist = Shortlist.of(ballots, k)
+    weights = ballots.weights.numpy(force=True).astype(np.float64)
+    satisfies = shortlist.favourites.astype(np.float64)
     groups = np.arange(len(satisfies))
-    waiting = np.ones_like(shortlist.weights)
-    heard = ballots.played_votes()
+    waiting = np.ones_like(weights)
 
     def gains() -> NDArray[np.float64]:
-        covered: NDArray[np.float64] = np.einsum("gm,gmt->gt", waiting * shortlist.weights, satisfies)
-        covered += tie_break
+        covered: NDArray[np.float64] = np.einsum("gm,gmt->gt", waiting * weights, satisfies)
         return covered
 
     def satisfy(members: NDArray[np.bool_]) -> None:
@@ -43,8 +36,8 @@ def spgreedy(ballots: Ballots, k: int) -> Tensor:
     def take(winner: NDArray[np.int64]) -> None:
         satisfy(satisfies[groups, :, winner] > 0)
 
-    for track in range(heard.shape[2]):
-        satisfy((heard[:, :, track] >= threshold[:, :, 0]) & (heard[:, :, track] > 0))
+    for members in np.moveaxis(shortlist.among_best(ballots.played_votes()), 2, 0):
+        satisfy(members)
     return shortlist.pick(k, gains, take)
 
 
