@@ -38,12 +38,13 @@ LUKEWARM: Final = 0.5
 _SCORES_AT_ONCE: Final = 1_000_000
 """Scores worked on at a time; in the end 4 bytes a member and track are held."""
 
-Reason = Literal["liked", "top_track", "played", "popular", "lukewarm", "similar_to", "taste"]
+Reason = Literal["liked", "top_track", "played", "skipped", "popular", "lukewarm", "similar_to", "taste"]
 """The first of these that is true of a member and a track of the list:
 
 liked       they named it among the tracks they like
 top_track   it is among the `TOP_TRACKS` tracks that they played most
 played      they played it
+skipped     they have it in the training data, but never played or liked it there
 popular     the strategy had no more tracks to name: it fills the list, as of those left it has most listeners
 lukewarm    they score more than half of the catalogue higher
 similar_to  new to them; of what they played and like, `because_of` adds most to its score
@@ -247,8 +248,8 @@ def _line(
     model: Recommender, position: int, member: Member, vector: Tensor, scores: Sequence[float], ranking: GroupRanking
 ) -> _Line:
     """Return the line of a member with a taste."""
-    played, top = _played(model, member)
-    facts = _facts(member, played, top, scores, ranking)
+    played, top, skipped = _heard(model, member)
+    facts = _facts(member, played, top, skipped, scores, ranking)
     new = [row for row, fact in zip(ranking.rows, facts, strict=True) if fact is None]
     because = _because_of(model, vector, history_of(model, member), new)
     return [
@@ -258,7 +259,12 @@ def _line(
 
 
 def _facts(
-    member: Member, played: set[int], top: set[int], scores: Sequence[float], ranking: GroupRanking
+    member: Member,
+    played: set[int],
+    top: set[int],
+    skipped: set[int],
+    scores: Sequence[float],
+    ranking: GroupRanking,
 ) -> list[Reason | None]:
     """Return the reasons that need no model; None where only the model can tell."""
     filled_from = len(ranking.rows) - ranking.filled
@@ -269,6 +275,8 @@ def _facts(
             facts.append("liked")
         elif row in played:
             facts.append("top_track" if row in top else "played")
+        elif row in skipped:
+            facts.append("skipped")
         elif place >= filled_from:
             facts.append("popular")
         else:
@@ -276,14 +284,14 @@ def _facts(
     return facts
 
 
-def _played(model: Recommender, member: Member) -> tuple[set[int], set[int]]:
-    """Return all tracks that a member played, and those of them that they played most, of equals the lower row."""
+def _heard(model: Recommender, member: Member) -> tuple[set[int], set[int], set[int]]:
+    """Return the tracks that a member played, those of them played most, of equals the lower row, and the skipped."""
     if member.user_row is None:
-        return set(), set()
+        return set(), set(), set()
     rows, plays = model.history.tracks_of(member.user_row), model.history.scores_of(member.user_row)
-    rows, plays = rows[plays > 0], plays[plays > 0]
-    top = rows[np.argsort(-plays, kind="stable")[:TOP_TRACKS]]
-    return set(rows.tolist()), set(top.tolist())
+    played, skipped = rows[plays > 0], rows[plays <= 0]
+    top = played[np.argsort(-plays[plays > 0], kind="stable")[:TOP_TRACKS]]
+    return set(played.tolist()), set(top.tolist()), set(skipped.tolist())
 
 
 def _because_of(model: Recommender, vector: Tensor, history: NDArray[np.int64], rows: Sequence[int]) -> dict[int, int]:

@@ -84,6 +84,7 @@ def reason(
         "liked": row in member.liked,
         "top_track": row in top_tracks(played),
         "played": row in played,
+        "skipped": row in known(model, member),
         "popular": place >= len(ranking.rows) - ranking.filled,
         "lukewarm": ranking.member_scores[line][place] < 0.5,
         "similar_to": len(contributions) > 0 and contributions[:, row].max() > 0,

@@ -101,10 +101,10 @@ def test_what_is_there_for_others_leaves_a_member_lukewarm(genres: Recommender) 
     assert opinion(rows, explanation, JAZZ1, 1) == Opinion(1, 1.0, True, "top_track")
 
 
-def test_a_skipped_track_was_not_played(genres: Recommender) -> None:
+def test_a_skipped_track_is_neither_played_nor_new(genres: Recommender) -> None:
     rows, explanation = explained(genres, Member(BOB))
 
-    assert opinion(rows, explanation, JAZZ2, 0) == Opinion(0, pytest.approx(0.8), False, "similar_to", JAZZ1)
+    assert opinion(rows, explanation, JAZZ2, 0) == Opinion(0, pytest.approx(0.8), False, "skipped")
 
 
 def test_a_taste_without_a_history_names_no_track(genres: Recommender) -> None:
