@@ -22,7 +22,7 @@ _TAILS: Final = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 _DRAWS_AT_ONCE: Final = 4_000_000
 
 _ROUNDING: Final = 1e-12
-"""A spread so much smaller than the mean is that of rounding."""
+"""A spread so much smaller than the mean is that of rounding, and so is a difference so small."""
 
 
 class Estimate(BaseModel):
@@ -97,7 +97,9 @@ def differences(first: Mapping[str, Column], second: Mapping[str, Column], seed:
     gaps = {name: gap for name, gap in gaps.items() if not np.isnan(gap).all()}
     if not gaps:
         return {}
-    low, high = mean_intervals(np.stack(list(gaps.values()), axis=1), seed)
+    ends = mean_intervals(np.stack(list(gaps.values()), axis=1), seed)
+    # Many resamples of small groups come to 0 but for rounding, whose sign must not make a difference clear.
+    low, high = (np.where(np.abs(end) < _ROUNDING, 0, end) for end in ends)
     return {
         name: _difference(gap[~np.isnan(gap)], float(low[place]), float(high[place]))
         for place, (name, gap) in enumerate(gaps.items())

@@ -69,6 +69,16 @@ def test_a_model_against_itself_is_no_difference() -> None:
     assert (gap.mean, gap.low, gap.high) == (0.0, 0.0, 0.0)
 
 
+def test_an_interval_that_ends_at_0_but_for_rounding_is_not_clear() -> None:
+    rng = np.random.default_rng(291)
+    ours, theirs = rng.integers(0, 4, 20) / 10, rng.integers(0, 3, 20) / 10  # the low end is 1e-18
+
+    gap = differences({"precision@10": ours}, {"precision@10": theirs}, seed=0)["precision@10"]
+
+    assert gap.low == 0
+    assert not gap.clear
+
+
 def test_t_is_that_of_the_paired_test_and_missing_where_nothing_varies() -> None:
     rng = np.random.default_rng(0)
     ours, theirs = rng.random(30), rng.random(30)

@@ -180,6 +180,14 @@ def test_who_serves_groups_best_by_a_hair_has_no_clear_lead(prepared: Path, mode
     assert re.search(r", no clear lead over twin with .* and a clear lead over basic with", findings(results)[-1])
 
 
+def test_fewer_members_without_a_hit_are_shown_as_the_better_they_are(evaluation: Evaluation) -> None:
+    rows = page(evaluation.results, {}).splitlines()
+
+    names = 'all</td><td class="text">seer, fair share</td><td class="text">basic, shared first</td>'
+    row = next(row for row in rows if names in row)  # better in all but min/max, where both are alike
+    assert re.findall('class="(up|down)"', row) == ["up"] * 6
+
+
 def test_a_report_without_the_control_compares_with_nothing(prepared: Path, models: Path) -> None:
     plan = Plan(data=prepared, models=models, names=("seer", "fool"), n_groups=(4,), group_sizes=(2,), cutoffs=(5,))
     results = evaluate(plan).results
