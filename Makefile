@@ -36,11 +36,16 @@ check: .venv/training .venv/check  ## format, lint, types, import contracts
 bench: .venv/training .venv/benchmark  ## print ratios and write benchmarks/results/*.json
 	for name in $(BENCHMARKS); do python -m benchmarks.$$name || exit; done
 
-bench-quality: .venv/training .venv/benchmark  ## the figures of docs/results.md and docs/similar-tracks.md; needs TUTTI_DATA, about an hour
+bench-quality: .venv/training .venv/benchmark  ## the figures of README.md, docs/results.md and docs/similar-tracks.md; needs TUTTI_DATA, about two hours
 	python -m benchmarks.quality
+	python -m benchmarks.wmf quality
+	python -m benchmarks.softmax
+	python -m benchmarks.guests
 	python -m benchmarks.similar_tracks
 	python -m benchmarks.group_strategies --model blend ease
 	python -m benchmarks.fair_share_shapes
+	python -m benchmarks.recency
+	python -m benchmarks.wmf_ridge
 
 clean:  ## forget the sample data, so that the next run makes it and trains on it anew; versions of models stay
 	rm -rf $(DATA) $(MODELS)/.sample-models
