@@ -74,7 +74,13 @@ def _serve_with_workers(config: uvicorn.Config) -> int:
 
 
 class _Supervisor(Multiprocess):
-    """uvicorn's, but one that leaves the door to its workers when they are to close it."""
+    """uvicorn's, but one that keeps no end of what is its workers': neither of their pipes nor of the door."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace the dead; a pipe still open here would not tell of a death, and signals would wait as long as it."""
+        for process in self.processes:
+            process.child_conn.close()
+        super().keep_subprocess_alive()
 
     def terminate_all(self) -> None:
         """Stop the workers; a socket still open here would take connections that nobody answers."""
@@ -86,7 +92,7 @@ class _Supervisor(Multiprocess):
 def _application(settings: Settings) -> "FastAPI":
     """Return the application of one worker; uvicorn calls this in the process and the loop that serve it."""
     logging.config.dictConfig(LOGGING)
-    with ended_at_once():
+    with ended_at_once():  # here a worker imports torch
         from service.app import create_app
     _keep_freed_memory()
     app = create_app(settings)

@@ -141,7 +141,7 @@ def test_a_signal_ends_it_at_once_while_it_imports(
 ) -> None:
     command = [sys.executable, "-v", "-m", "service", "--models", published, "--port", "0"]  # -v tells of imports
     with told([*wrapper, *command], "torch") as process:
-        os.kill(child_of(process.pid) if wrapper else process.pid, number)
+        os.kill(children_of(process.pid)[0] if wrapper else process.pid, number)
         _, rest = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 0
@@ -163,8 +163,8 @@ def told(command: list[str | Path], *signs: str) -> Iterator[subprocess.Popen]:
             process.kill()
 
 
-def child_of(parent: int) -> int:
-    return int(Path(f"/proc/{parent}/task/{parent}/children").read_text())
+def children_of(parent: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
 def test_workers_that_still_import_do_not_hold_up_the_end(published: Path) -> None:
@@ -176,6 +176,19 @@ def test_workers_that_still_import_do_not_hold_up_the_end(published: Path) -> No
     assert process.returncode == 0
     assert "Traceback" not in rest
     assert "Started server process" not in rest
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="the system has no /proc")
+def test_a_worker_that_dies_while_it_imports_does_not_hold_up_the_end(published: Path) -> None:
+    command = [sys.executable, "-v", "-m", "service", "--models", published, "--port", "0", "--workers", "2"]
+    with told(command, "Started parent process", "import 'torch._C'") as process:
+        for child in children_of(process.pid):
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                os.kill(child, signal.SIGKILL)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 0
 
 
 def test_two_workers_share_a_port_and_count_together(published: Path, tmp_path: Path) -> None:
