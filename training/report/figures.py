@@ -69,7 +69,8 @@ def draw_listeners(theme: Theme, results: Results) -> Figure:
         means = [e.mean for e in estimates]
         colours = [theme.colour(place) for place in places]
         if rows:
-            axis.barh(places, means, color=colours, height=0.68)
+            # Not so bright that the light intervals of the dark page fade on them.
+            axis.barh(places, means, color=colours, height=0.68, alpha=0.65)
             axis.errorbar(
                 means, places, xerr=whiskers(estimates), fmt="none", ecolor=theme.ink, elinewidth=1, capsize=2
             )
