@@ -24,6 +24,8 @@ COLOURS = ("#7c5cff", "#00a88f", "#f0803c", "#d6459b")
 WIDTH, ROW, TOP = 860, 40, 118
 BARS = 380
 """Where the members' columns begin."""
+LABEL = 45
+"""Width of a bar that has room for its share."""
 
 
 def sharpened(model: Recommender, user_rows: list[int]) -> Tensor:
@@ -65,7 +67,8 @@ def split_bar(y: float, label: str, parts: list[float]) -> list[str]:
     drawn = [text(32, y + 17, label, "name")]
     for part, colour in zip(parts, COLOURS, strict=False):
         drawn.append(bar(left, y, part * width - 3, 24, colour))
-        drawn.append(text(left + 10, y + 17, f"{part:.0%}", "share"))
+        if part * width >= LABEL:
+            drawn.append(text(left + 10, y + 17, f"{part:.0%}", "share"))
         left += part * width
     return drawn
 
