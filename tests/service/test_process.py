@@ -180,15 +180,23 @@ def test_workers_that_still_import_do_not_hold_up_the_end(published: Path) -> No
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="the system has no /proc")
 def test_a_worker_that_dies_while_it_imports_does_not_hold_up_the_end(published: Path) -> None:
-    command = [sys.executable, "-v", "-m", "service", "--models", published, "--port", "0", "--workers", "2"]
-    with told(command, "Started parent process", "import 'torch._C'") as process:
-        for child in children_of(process.pid):
-            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                os.kill(child, signal.SIGKILL)
+    command = [sys.executable, "-m", "service", "--models", published, "--port", "0", "--workers", "2"]
+    with told(command, "Started parent process") as process:
+        while len(workers := workers_of(process.pid)) < 2:
+            time.sleep(0.01)
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)
+        time.sleep(1)  # its supervisor asks the first how it is after half a second
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 0
+
+
+def workers_of(parent: int) -> list[int]:
+    return [child for child in children_of(parent) if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def test_two_workers_share_a_port_and_count_together(published: Path, tmp_path: Path) -> None:
