@@ -130,7 +130,13 @@ def test_splits_that_cannot_be_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="needs a time"):
         run(tmp_path / "out", log, split="time")
-    for wrong in ({"holdout": (0.5, 0.5)}, {"holdout": (-0.1, 0.1)}, {"split": "given"}, {"threads": 0}):
+    for wrong in (
+        {"holdout": (0.5, 0.5)},
+        {"holdout": (-0.1, 0.1)},
+        {"split": "given"},
+        {"threads": 0},
+        {"threads": 10**6},
+    ):
         with pytest.raises(ConfigurationError):
             run(tmp_path / "out", log, **wrong)
     with pytest.raises(ConfigurationError, match="go together"):

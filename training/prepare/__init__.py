@@ -38,6 +38,9 @@ Listener = Literal["user", "group"]
 PREFIX: Final[dict[Listener, str]] = {"user": "", "group": "group_"}
 """What the files of pairs begin with."""
 
+MOST_THREADS: Final = 1024
+"""More than any machine has use for, and less than what a system refuses to start."""
+
 FILES = {
     *(f"{prefix}{name}.parquet" for prefix in ("", "group_") for name in NAMES),
     *(f"{name}.parquet" for name in ("tracks", "users", "groups")),
@@ -124,8 +127,8 @@ def _check(settings: PrepareSettings, out: Path) -> None:
             raise ConfigurationError(f"{both[0]} is given to two splits; what a model learned it is not judged by")
     if settings.artists and not settings.tracks:
         raise ConfigurationError("artists say nothing without the tracks that name them")
-    if settings.threads is not None and settings.threads < 1:
-        raise ConfigurationError(f"threads must be at least 1, got {settings.threads}")
+    if settings.threads is not None and not 1 <= settings.threads <= MOST_THREADS:
+        raise ConfigurationError(f"threads must be 1 to {MOST_THREADS}, got {settings.threads}")
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file; prepared data is a folder")
     if out.is_dir() and (foreign := sorted({path.name for path in out.iterdir()} - FILES)):
