@@ -38,6 +38,11 @@ class Compose:
         return self("exec", "-T", "service", "sh", "-c", script)
 
 
+def docker(*arguments: str) -> str:
+    """Run a command of the engine and return what it prints."""
+    return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
 @pytest.fixture(scope="module")
 def compose() -> Iterator[Compose]:
     try:
@@ -110,11 +115,16 @@ def test_the_images_rank_by_compiled_code(compose: Compose) -> None:
 
 
 def test_the_service_image_is_no_larger_than_the_readme_says(compose: Compose) -> None:
-    size = subprocess.run(
-        ["docker", "image", "inspect", "--format", "{{.Size}}", "tutti-service"], check=True, capture_output=True
-    )
+    assert int(docker("image", "inspect", "--format", "{{.Size}}", "tutti-service")) <= LARGEST_IMAGE
 
-    assert int(size.stdout) <= LARGEST_IMAGE
+
+def test_training_stops_when_it_is_told(compose: Compose) -> None:
+    container = compose("run", "--detach", "--volume", "/models", "training")  # a volume without models
+    try:
+        docker("stop", container)  # with a signal 9 after ten seconds
+        assert docker("inspect", "--format", "{{.State.ExitCode}}", container) == "143"
+    finally:
+        docker("rm", "--force", "--volumes", container)
 
 
 def test_the_service_stops_within_its_grace_period(compose: Compose) -> None:
@@ -122,7 +132,5 @@ def test_the_service_stops_within_its_grace_period(compose: Compose) -> None:
 
     compose("stop", "service")
 
-    state = subprocess.run(
-        ["docker", "inspect", "--format", "{{.State.ExitCode}}", container], check=True, capture_output=True, text=True
-    )
-    assert state.stdout.strip() == "0"  # 137 had it been killed at the end of the grace period
+    exit_code = docker("inspect", "--format", "{{.State.ExitCode}}", container)
+    assert exit_code == "0"  # 137 had it been killed at the end of the grace period
