@@ -24,7 +24,7 @@ from service.core.ids import UNKNOWN, IdIndex, group_key
 
 Split = Literal["train", "validation", "test"]
 PAIR_COLUMNS = ["user_id", "track_id", "score"]
-ORDER: Final[dict[str, Literal["list", "time"]]] = {"position": "list", "last_time": "time"}
+ORDER: Final = ("position", "last_time")
 """The columns that say in which order a user heard tracks, null or missing where nothing does; the first one counts."""
 NO_ORDER: Final = -1
 
@@ -59,8 +59,8 @@ class Interactions:
     """Scores (users, tracks), float32, columns sorted; an explicit 0 was heard and only skipped."""
     positions: NDArray[np.int32] | None = None
     """(pairs,) numbers in the order of each history, `NO_ORDER` where an entry has none; None where all have none."""
-    ordered_by: Literal["list", "time"] = "list"
-    """Whether positions are places in a list that somebody made, or come from the times of listening."""
+    timed: NDArray[np.bool_] | None = None
+    """(pairs,) whether the place of an entry comes from the times of listening, not from a list that somebody made."""
 
     @cached_property
     def positives(self) -> csr_array:
@@ -160,23 +160,31 @@ def interactions_of(pairs: pd.DataFrame) -> Interactions:
     if matrix.nnz != len(pairs):
         raise DataError("the training split names a (user, track) pair more than once; prepare the data again")
     matrix.sort_indices()
-    ordered_by, positions = positions_of(pairs)
+    positions, timed = positions_of(pairs)
     return Interactions(
         IdIndex(users.tolist()),
         IdIndex(tracks.tolist()),
         matrix,
         None if positions is None else positions[order],
-        ordered_by,
+        None if timed is None else timed[order],
     )
 
 
-def positions_of(pairs: pd.DataFrame) -> tuple[Literal["list", "time"], NDArray[np.int32] | None]:
-    """Return what orders the histories, and numbers that sort each user's so; None where nothing orders any."""
-    for column, ordered_by in ORDER.items():
+def positions_of(pairs: pd.DataFrame) -> tuple[NDArray[np.int32] | None, NDArray[np.bool_] | None]:
+    """Return numbers that sort each user's pairs in their order, and whether times gave them; None where nothing does.
+
+    A history with positions is ordered by these alone, another one by its times.
+    """
+    places = pd.Series(np.nan, pairs.index)
+    timed = pd.Series(False, pairs.index)
+    for column in ORDER:
         if column in pairs and bool(pairs[column].notna().any()):
-            places = pairs[column].rank(method="dense").fillna(NO_ORDER)
-            return ordered_by, np.asarray(places, dtype=np.int32)
-    return "list", None
+            free = places.notna().groupby(pairs["user_id"]).transform("sum") == 0
+            places = places.mask(free, pairs[column].rank(method="dense").astype(float))
+            timed |= free & (column == "last_time")
+    if not bool(places.notna().any()):
+        return None, None
+    return np.asarray(places.fillna(NO_ORDER), dtype=np.int32), timed.to_numpy()
 
 
 def pairs_of(pairs: pd.DataFrame, interactions: Interactions) -> Pairs:

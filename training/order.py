@@ -6,11 +6,12 @@ from training.data import NO_ORDER, Interactions
 from training.neighbours import Floats
 
 
-def recency(interactions: Interactions, boost: float, length: int) -> Floats:
+def recency(interactions: Interactions, tail_boost: float, length: int, recent_boost: float | None = None) -> Floats:
     """Return what each pair of the training matrix counts, (pairs,), 1 but at the end of an ordered history.
 
-    Its last liked track counts `boost`, the ones before it less and less, the one that has `length` behind it 1. Tracks
-    of one place, or one moment, share what they would have one after another.
+    Its last liked track counts `tail_boost`, or `recent_boost` where times of listening make the order and it is given;
+    the ones before it count less and less, the one that has `length` behind it 1. Tracks of one place, or one moment,
+    share what they would have one after another.
     """
     weights = np.ones(interactions.matrix.nnz, dtype=np.float32)
     if interactions.positions is None:
@@ -23,5 +24,8 @@ def recency(interactions: Interactions, boost: float, length: int) -> Floats:
     more = np.maximum(0, 1 - behind / length)
     places = interactions.positions[ordered]
     place = np.cumsum((np.diff(users, prepend=-1) != 0) | (np.diff(places, prepend=NO_ORDER) != 0)) - 1
+    boost = np.full(len(ordered), tail_boost)
+    if recent_boost is not None and interactions.timed is not None:
+        boost[interactions.timed[ordered]] = recent_boost
     weights[ordered] = 1 + (boost - 1) * (np.bincount(place, more) / np.bincount(place))[place]
     return weights

@@ -40,7 +40,7 @@ def test_positions_go_with_the_entries_of_the_matrix(tmp_path):
     interactions = load(folder).interactions
 
     assert interactions.positions.tolist() == [-1, 2, 1]  # ann y, bob x, bob y
-    assert interactions.ordered_by == "list"
+    assert not interactions.timed.any()
     assert load(write(tmp_path, TRAIN)).interactions.positions is None
 
 
@@ -53,12 +53,25 @@ def test_times_of_listening_make_the_order_where_no_positions_do(tmp_path):
     interactions = load(folder).interactions
 
     assert interactions.positions.tolist() == [-1, 2, 1]  # ann y, bob x, bob y
-    assert interactions.ordered_by == "time"
+    assert interactions.timed.all()
 
     timed.assign(position=pd.array([1, None, 2], dtype="Int32")).to_parquet(folder / "train.parquet", index=False)
 
     assert load(folder).interactions.positions.tolist() == [-1, 1, 2]
-    assert load(folder).interactions.ordered_by == "list"
+
+
+def test_a_history_with_positions_is_ordered_by_them_and_another_by_its_times(tmp_path):
+    folder = write(tmp_path, TRAIN)
+    listed = frame([*TRAIN, ("cat", "x", 1.0), ("cat", "y", 1.0)]).assign(
+        position=pd.array([7, None, 5, None, None], dtype="Int32"),
+        last_time=pd.to_datetime(["2024-01-01", None, "2024-01-02", "2024-01-04", "2024-01-03"]),
+    )
+    listed.to_parquet(folder / "train.parquet", index=False)
+
+    interactions = load(folder).interactions
+
+    assert interactions.positions.tolist() == [-1, 2, 1, 4, 3]  # ann y, bob x, bob y, cat x, cat y
+    assert interactions.timed.tolist() == [True, False, False, True, True]
 
 
 def test_ids_stay_text(tmp_path):

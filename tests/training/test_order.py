@@ -18,26 +18,26 @@ def heard(pairs: list[Pair], **order: object) -> Interactions:
 def test_the_last_liked_track_counts_most_and_those_before_it_less_and_less():
     ann = heard(ANN, position=[2, 1, 4, 3])
 
-    assert recency(ann, boost=3.0, length=2).tolist() == [2, 1, 1, 3]  # d, a, b; c was only skipped
+    assert recency(ann, tail_boost=3.0, length=2).tolist() == [2, 1, 1, 3]  # d, a, b; c was only skipped
 
 
 def test_nothing_is_the_end_of_a_history_without_an_order():
-    assert recency(heard(ANN), boost=3.0, length=2).tolist() == [1, 1, 1, 1]
+    assert recency(heard(ANN), tail_boost=3.0, length=2).tolist() == [1, 1, 1, 1]
 
 
 def test_every_history_has_an_end_of_its_own():
     times = pd.to_datetime(["2024-01-04", "2024-01-01", "2024-01-02", "2024-01-03", "2024-02-01", None])
     both = heard([*ANN, ("bob", "a", 1.0), ("bob", "b", 1.0)], last_time=times)
 
-    assert recency(both, boost=5.0, length=4).tolist() == [5, 3, 1, 4, 5, 1]
+    assert recency(both, tail_boost=5.0, length=4).tolist() == [5, 3, 1, 4, 5, 1]
 
 
 def test_tracks_of_one_moment_share_what_they_would_have_one_after_another():
     days = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-02"])
     pairs = [("ann", "a", 1.0), ("ann", "b", 1.0), ("ann", "c", 1.0), ("ann", "d", 1.0)]
 
-    assert recency(heard(pairs, last_time=days), boost=5.0, length=4).tolist() == [2, 3.5, 5, 3.5]
-    assert recency(heard(pairs, last_time=days[:1].repeat(4)), boost=5.0, length=4).tolist() == [3.5] * 4
+    assert recency(heard(pairs, last_time=days), tail_boost=5.0, length=4).tolist() == [2, 3.5, 5, 3.5]
+    assert recency(heard(pairs, last_time=days[:1].repeat(4)), tail_boost=5.0, length=4).tolist() == [3.5] * 4
 
 
 def test_wmf_makes_less_of_the_end_of_a_log_than_of_that_of_a_list():

@@ -62,7 +62,7 @@ class WMF(Algorithm):
     }
     search: ClassVar[Mapping[str, Range]] = {
         "unobserved_weight": Range(0.01, 0.5, logarithmic=True),
-        "regularization": Range(1e-4, 1e-2, logarithmic=True),
+        "regularization": Range(1e-4, 3e-2, logarithmic=True),
         "popularity_exponent": Range(0.0, 0.7),
         "length_exponent": Range(0.0, 0.8),
         "epochs": Range(4, 16, whole=True),
@@ -105,9 +105,9 @@ class WMF(Algorithm):
     for, see `ridge`."""
     frequency_exponent: float = Field(default=1.0, ge=0, le=1)
     """nu: lambda_u = lambda (|S_u| + w0 n_tracks)^nu, and likewise for tracks; 0 is one lambda for all."""
-    guest_regularization: float = Field(default=_LEAST_RIDGE, gt=0)
-    """lambda for guests who name hardly anything, in dense data too: a ridge for long histories would hide them. With m
-    tracks, see `guest_length`, they have that of listeners."""
+    guest_regularization: float | None = Field(default=None, gt=0)
+    """lambda for guests who name hardly anything; None is that of listeners, but at most what sparse data ask for, as a
+    ridge for long histories would hide them. With m tracks, see `guest_length`, they have that of listeners."""
     guest_shrinkage: float = Field(default=20.0, ge=0)
     """s: a guest who likes n tracks is regularised 1 + s / n times as much as a listener."""
     guest_pull: float = Field(default=5.0, ge=0)
@@ -132,8 +132,7 @@ class WMF(Algorithm):
         """
         scores = data.interactions.matrix
         pseudo = pseudo_listeners(data.catalogue, self.album_weight, self.artist_weight)
-        boost = self.tail_boost if data.interactions.ordered_by == "list" else self.recent_boost
-        order = recency(data.interactions, boost, self.tail_length)
+        order = recency(data.interactions, self.tail_boost, self.tail_length, self.recent_boost)
         objectives = {"train_loss": self.objective(scores, self.ridge(scores), order, pseudo)}
         check_liked(objectives["train_loss"])
         rows, tracks = objectives["train_loss"].shape
@@ -236,7 +235,7 @@ class WMF(Algorithm):
             "liked_confidence": liked,
             "popularity_exponent": self.popularity_exponent if relative else 0.0,
             "regularization": ridge,
-            "guest_regularization": self.guest_regularization,
+            "guest_regularization": self.guest_regularization or min(ridge, _LEAST_RIDGE),
             "frequency_exponent": self.frequency_exponent,
             "shrinkage": self.guest_shrinkage,
             "pull": self.guest_pull,
