@@ -146,5 +146,6 @@ def test_splits_that_cannot_be_are_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_given_to_two_splits_is_refused(tmp_path: Path) -> None:
     log = log_of(tmp_path, range(10))
 
-    with pytest.raises(ConfigurationError, match=rf"{log} is given to two splits"):
-        run(tmp_path / "out", log, validation=[tmp_path / "." / log.name])
+    for events in (log, tmp_path):
+        with pytest.raises(ConfigurationError, match=rf"{log} is given to two splits"):
+            run(tmp_path / "out", events, validation=[tmp_path / "." / log.name])

@@ -121,10 +121,6 @@ def _check(settings: PrepareSettings, out: Path) -> None:
         raise ConfigurationError(f"the shares held out must leave something to train on, got {validation} and {test}")
     if settings.split is not None and (settings.split == "given") != bool(settings.validation or settings.test):
         raise ConfigurationError("the split 'given' and the files of validation and test go together")
-    named = [{path.resolve() for path in paths} for paths in (settings.events, settings.validation, settings.test)]
-    for one, other in combinations(named, 2):
-        if both := sorted(one & other):
-            raise ConfigurationError(f"{both[0]} is given to two splits; what a model learned it is not judged by")
     if settings.artists and not settings.tracks:
         raise ConfigurationError("artists say nothing without the tracks that name them")
     if settings.threads is not None and not 1 <= settings.threads <= MOST_THREADS:
@@ -144,6 +140,7 @@ def _prepare_events(database: Database, settings: PrepareSettings, who: Listener
 
     vocabulary = EVENTS if who == "user" else GROUP_EVENTS
     logs = [find(paths, vocabulary) for paths in (settings.events, settings.validation, settings.test)]
+    _check_apart(logs)
     tracks, artists, users = find(settings.tracks, TRACKS), find(settings.artists, ARTISTS), find(settings.users, USERS)
     columns = columns_of(logs)
     make_tables(connection)
@@ -170,6 +167,14 @@ def _prepare_events(database: Database, settings: PrepareSettings, who: Listener
     found = _write(database, settings, who, out)
     report = _report(connection, settings, split, counts, found, out)
     return replace(report, catalogue_rejected=catalogue_rejected, durations_dropped=durations_dropped)
+
+
+def _check_apart(splits: Sequence[Sequence[Source]]) -> None:
+    """Raise where two splits name the same file."""
+    files = [{file.path.resolve() for source in sources for file in source.files} for sources in splits]
+    for one, other in combinations(files, 2):
+        if both := sorted(one & other):
+            raise ConfigurationError(f"{both[0]} is given to two splits; what a model learned it is not judged by")
 
 
 def _split(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings) -> Split:

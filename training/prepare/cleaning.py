@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 import duckdb
 
+from training.prepare.database import in_order
+
 DROPPED = (
     "unreadable",
     "advertisement",
@@ -128,13 +130,12 @@ def _drop_duplicates(connection: duckdb.DuckDBPyConnection, event: str) -> int:
     Only rows that share a hash with another one are compared, because in most logs few do. Equal hashes stand side by
     side once they are sorted, which takes two thirds of what a GROUP BY takes with as many groups as rows.
     """
-    connection.execute("SET preserve_insertion_order = true")
-    connection.execute(f"CREATE TEMP TABLE hashes AS SELECT hash({event}) AS hash FROM kept ORDER BY hash")
-    connection.execute(
-        """CREATE TEMP TABLE shared AS SELECT hash
-           FROM (SELECT hash, lag(hash) OVER () AS previous FROM hashes) WHERE hash = previous"""
-    )
-    connection.execute("SET preserve_insertion_order = false")
+    with in_order(connection):
+        connection.execute(f"CREATE TEMP TABLE hashes AS SELECT hash({event}) AS hash FROM kept ORDER BY hash")
+        connection.execute(
+            """CREATE TEMP TABLE shared AS SELECT hash
+               FROM (SELECT hash, lag(hash) OVER () AS previous FROM hashes) WHERE hash = previous"""
+        )
     connection.execute("DROP TABLE hashes")
     connection.execute(
         f"""CREATE TEMP TABLE repeated AS SELECT unnest(list(kept.rowid)[2:]) AS row

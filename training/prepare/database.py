@@ -49,6 +49,14 @@ class Database:
 
 
 @contextmanager
+def in_order(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Have tables keep the order of what is inserted, and be read in it: a setting of the whole database."""
+    connection.execute("SET preserve_insertion_order = true")
+    yield
+    connection.execute("SET preserve_insertion_order = false")
+
+
+@contextmanager
 def open_database(memory_limit: str, threads: int | None, work: Path) -> Iterator[Database]:
     """Open a database that spills below the folder `work`; `threads` None: one for each core."""
     try:

@@ -12,6 +12,7 @@ from typing import NamedTuple, TextIO
 import duckdb
 
 from training.prepare.cleaning import COLUMNS, DROPPED, Counts, count
+from training.prepare.database import in_order
 from training.sources import Source
 from training.sources.rejected import BROKEN, keep_refused, name_lines, unreadable_file, write
 from training.sources.sql import fields, relation, text
@@ -138,12 +139,11 @@ def _stage(connection: duckdb.DuckDBPyConnection, split: int, source: Source, co
     first = count(connection, "FROM staged")
     rejects = f"events_{first}_{id(source)}"
     # In the order of the files, so that the place of a row says on which line it was.
-    connection.execute("SET preserve_insertion_order = true")
     try:
-        connection.execute(f"INSERT INTO staged BY NAME {_judged(source, split, columns, fields(source, rejects))}")
+        with in_order(connection):
+            connection.execute(f"INSERT INTO staged BY NAME {_judged(source, split, columns, fields(source, rejects))}")
     except (duckdb.IOException, duckdb.InvalidInputException) as error:
         raise unreadable_file(connection, source, error) from error
-    connection.execute("SET preserve_insertion_order = false")
     if not source.has_fast_reader:
         keep_refused(connection, source, rejects)
     return Part(source, f"FROM staged WHERE rowid >= {first} AND rowid < {count(connection, 'FROM staged')}")
