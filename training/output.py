@@ -1,5 +1,6 @@
 """What commands write: it appears whole or not at all, whatever happens to the process or the machine."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -56,14 +57,16 @@ def publish(folder: Path, out: Path) -> None:
 def replacing_files(out: Path) -> Iterator[Path]:
     """Yield a new hidden folder in `out`; what is in it at the end takes its place in `out`, beside what else is there.
 
-    If the files cannot all be written, none of them takes its place.
+    Each file is there whole or not at all. If they cannot all be written, or one has no place to take, none takes its.
     """
     with working_folder(out / "files") as folder:
         yield folder
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         _sync_all(files)
-        for file in files:
-            place = out / file.relative_to(folder)
+        places = [out / file.relative_to(folder) for file in files]
+        if taken := [place for place in places if place.is_dir()]:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(taken[0]))
+        for file, place in zip(files, places, strict=True):
             place.parent.mkdir(exist_ok=True)
             file.rename(place)
     _sync(out)

@@ -72,13 +72,14 @@ def _about_groups(results: Results) -> list[str]:
     if not served:
         return []
     best, *others = served
+    served_by = "served best by" if others else "served by"
     leads = [
         f"{_verdict(_between_served(results, best, other, name))} {other.model} with {other.metrics[name].mean:.1%}"
         for place, other in enumerate(others)
         if place == 0 or other.model == CONTROL
     ]
     return [
-        f"Groups are served best by {best.model} with {_words(best.strategy)}: some member turned out to hear "
+        f"Groups are {served_by} {best.model} with {_words(best.strategy)}: some member turned out to hear "
         f"{_interval(best.metrics[name], '.1%')} of its {k} tracks ({PROTOCOL_TITLES[results.usual]})"
         f"{', ' if leads else ''}{' and '.join(leads)}."
     ]
