@@ -84,7 +84,14 @@ def _within(layers: Sequence[Middleware], app: ASGIApp) -> ASGIApp:
 def _refuse_query(request: Request) -> None:
     """Raise if there are query parameters: what is asked for stands in the body."""
     if names := list(request.query_params):
-        found = [{"loc": ("query", name), "msg": "Send it in the body", "type": "extra_forbidden"} for name in names]
+        found = [
+            {
+                "loc": ("query", name),
+                "msg": "This route takes no query parameters, only a body",
+                "type": "extra_forbidden",
+            }
+            for name in names
+        ]
         raise RequestValidationError(found)
 
 

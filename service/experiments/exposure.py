@@ -120,7 +120,7 @@ def check_target(target: str) -> None:
         else:
             tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
-        if error.errno != errno.ENXIO:  # a pipe that nobody reads yet
+        if error.errno != errno.ENXIO or not path.is_fifo():  # a pipe that nobody reads yet
             raise ConfigurationError(f"SERVICE_EXPOSURES: {target!r} cannot be written: {error.strerror}") from error
 
 

@@ -156,8 +156,8 @@ def told(command: list[str | Path], *signs: str) -> Iterator[subprocess.Popen]:
         try:
             assert process.stderr is not None
             for sign in signs:
-                while sign not in process.stderr.readline():
-                    pass
+                while sign not in (line := process.stderr.readline()):
+                    assert line, f"it ended without {sign!r}"
             yield process
         finally:
             process.kill()
