@@ -1,4 +1,5 @@
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,7 @@ _not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywher
         pytest.param(
             "locked-folder/log", "'.*locked-folder/log' cannot be written: Permission denied", marks=_not_root
         ),
+        ("a-socket", "'.*a-socket' cannot be written: "),
         pytest.param("/proc/log", "'/proc/log' cannot be written: ", marks=_proc),  # access() says yes to root
     ],
 )
@@ -184,6 +186,8 @@ def test_exposures_that_cannot_be_written_are_refused_at_start(
     (tmp_path / "folder").mkdir()
     (tmp_path / "locked").touch(0o444)
     (tmp_path / "locked-folder").mkdir(0o555)
+    with socket.socket(socket.AF_UNIX) as somebody_elses:
+        somebody_elses.bind(str(tmp_path / "a-socket"))
 
     with pytest.raises(ConfigurationError, match=f"SERVICE_EXPOSURES: {message}"):
         create_app(settings.model_copy(update={"exposures": str(tmp_path / target)}))
