@@ -58,17 +58,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         args = parser(wanted=[command]).parse_args(given)
         return int(args.run(args))
-    except (TuttiError, OSError) as error:
+    except KeyboardInterrupt:
+        return _interrupted(command)
+    except (TuttiError, OSError, MemoryError, RuntimeError) as error:
+        if unwound_ctrl_c(error):
+            return _interrupted(command)
+        return _failed(command, error)
+
+
+def unwound_ctrl_c(error: BaseException | None) -> bool:
+    """Return whether an error came up while Ctrl-C was on its way out, as from a lock that is given back twice."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__context__
+    return False
+
+
+def _interrupted(command: str) -> int:
+    print(f"{command}: interrupted", file=sys.stderr)
+    return INTERRUPTED
+
+
+def _failed(command: str, error: TuttiError | OSError | MemoryError | RuntimeError) -> int:
+    """Say in one line why a command failed, and return its exit code; what is a fault of ours is raised again."""
+    if isinstance(error, TuttiError | OSError):
         print(f"{command}: {error}", file=sys.stderr)
         return WRONG_USAGE if isinstance(error, ConfigurationError) else FAILED
-    except (MemoryError, RuntimeError) as error:
-        if not _is_lack_of_memory(error):
-            raise
-        print(f"{command}: this needs more memory than there is: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print(f"{command}: interrupted", file=sys.stderr)
-        return INTERRUPTED
+    if not _is_lack_of_memory(error):
+        raise error
+    print(f"{command}: this needs more memory than there is: {error}", file=sys.stderr)
+    return FAILED
 
 
 def _is_lack_of_memory(error: MemoryError | RuntimeError) -> bool:

@@ -1,13 +1,14 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from service.core.artifacts import ArtifactStore
 from service.core.errors import ConfigurationError
 from tests.training.worlds import checkerboard, write
-from training.__main__ import main
+from training.__main__ import main, unwound_ctrl_c
 from training.models import ALGORITHMS
 
 
@@ -268,3 +269,17 @@ def test_a_manifest_is_plain_json(data, models):
 
     path = models / "basic" / ArtifactStore(models).current("basic") / "manifest.json"
     assert json.loads(path.read_text())["algorithm"] == "basic"
+
+
+def test_what_fails_while_ctrl_c_is_on_its_way_out_is_an_interruption() -> None:
+    def given_back_twice() -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            Path("/nowhere/lock").unlink()
+
+    with pytest.raises(FileNotFoundError) as failure:
+        given_back_twice()
+
+    assert unwound_ctrl_c(failure.value)
+    assert not unwound_ctrl_c(FileNotFoundError("a file"))
