@@ -28,7 +28,7 @@ TRAINED_HERE: Final[dict[str, type[Algorithm]]] = {"ease": EASE, "item_knn": Ite
 """What a blend trains by itself where no published models are given."""
 
 USUAL: Final = {"ease": (0.25, 0.0), "item_knn": (0.1, 0.25), "wmf": (0.65, 0.75)}
-"""What a part weighs for known users and for guests without validation data: about what four data sets said."""
+"""What a part weighs for known users and for guests without validation data: about what three data sets said."""
 
 Floats = NDArray[np.float32]
 Weights = NDArray[np.float64]
