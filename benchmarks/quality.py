@@ -1,6 +1,6 @@
 """What the models are worth to single listeners: every figure of docs/results.md, with its interval.
 
-    TUTTI_DATA=... python -m benchmarks.quality [playlists] [gowalla]
+    TUTTI_DATA=... python -m benchmarks.quality [playlists] [playlists-targets] [gowalla]
 
 Parameters and the weights of blends come from validation data; the test split is read for the figures alone.
 """
@@ -9,7 +9,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from time import process_time
 from typing import Final, NamedTuple
@@ -18,7 +19,7 @@ import numba
 import torch
 from pydantic import JsonValue
 
-from benchmarks.holdout_2018 import write_holdout
+from benchmarks.holdout_2018 import Of, prepared_holdout
 from benchmarks.public_split import write_ends, write_split
 from service.core.recommenders.blend import BlendPart
 from training.bootstrap import estimates
@@ -73,17 +74,15 @@ GOWALLA: Final = {
 GOWALLA_BLEND: Final = ("ease", "item_knn", "wmf")
 
 
-def playlists(source: Path) -> list[Row]:
-    """Judge on the hold-out of playlists-2018; the blend's weights are chosen on its validation half."""
-    folder = Path("data/holdout-2018")
-    write_holdout(source / "playlists-2018", folder)
-    data = load(folder)
+def playlists(source: Path, of: Of) -> list[Row]:
+    """Judge on a hold-out of playlists-2018; the blend's weights are chosen on its validation half."""
+    data = prepared_holdout(source / "playlists-2018", of)
     fitted = fit_all(PLAYLISTS, data)
     weights, blend = blended(fitted, PLAYLISTS_BLEND, PLAYLISTS, data)
     entries = {**{name: (PLAYLISTS[name].make(), model) for name, model in fitted.items()}, "blend": blend}
     return [
         {
-            "data": "playlists-2018",
+            "data": f"playlists-2018, {of}",
             "model": name,
             **measured(*entry, data),
             **(weights if name == "blend" else {}),
@@ -194,7 +193,11 @@ def table(rows: Sequence[Row]) -> str:
 
 def main() -> None:
     """Run the parts that are named, all by default, and keep what the others found last time."""
-    parts = {"playlists": playlists, "gowalla": gowalla}
+    parts: dict[str, Callable[[Path], list[Row]]] = {
+        "playlists": partial(playlists, of="complete"),
+        "playlists-targets": partial(playlists, of="targets"),
+        "gowalla": gowalla,
+    }
     parser = argparse.ArgumentParser()
     parser.add_argument("parts", nargs="*", default=list(parts))
     named = parser.parse_args().parts

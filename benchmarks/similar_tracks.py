@@ -24,19 +24,19 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.holdout_2018 import write_holdout
+from benchmarks.holdout_2018 import FOLDERS, prepared_holdout
 from service.core.ranking import top_k
 from service.core.recommender import SimilarTracks
 from training.bootstrap import differences, estimates
 from training.cold_tracks import with_cold_tracks
-from training.data import PreparedData, load
+from training.data import PreparedData
 from training.models import ALGORITHMS
 from training.models.algorithm import silent
 from training.recordings import UNLABELLED, artist_of, labels_of
 from training.served import served
 
 RESULTS: Final = Path(__file__).parent / "results" / "similar_tracks.json"
-HOLDOUT: Final = Path("data/holdout-2018")
+HOLDOUT: Final = FOLDERS["targets"]
 ANCHOR: Final = "item_knn cosine, shrinkage 20"
 K: Final = 10
 NOBODY: Final = -1
@@ -209,8 +209,7 @@ def main() -> None:
     if not source:
         print("similar_tracks: TUTTI_DATA is not set, left out", file=sys.stderr)
         return
-    write_holdout(Path(source) / "playlists-2018", HOLDOUT)
-    data = load(HOLDOUT)
+    data = prepared_holdout(Path(source) / "playlists-2018", "targets")
     catalogue = with_cold_tracks(data, HOLDOUT)
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     anchor: dict[Split, Columns] = {}

@@ -26,11 +26,11 @@ from scipy.sparse import csr_array, csr_matrix
 from threadpoolctl import threadpool_limits
 from torch.nn import Parameter
 
-from benchmarks.holdout_2018 import write_holdout
+from benchmarks.holdout_2018 import prepared_holdout
 from training.als import dense
 from training.als.objective import Objective, loss, make_objective
 from training.bootstrap import estimates
-from training.data import Pairs, PreparedData, load
+from training.data import Pairs, PreparedData
 from training.factors import Factors
 from training.metrics import Truth, rank_metrics
 from training.models.algorithm import silent
@@ -138,7 +138,7 @@ def solvers(source: Path | None) -> list[Row]:
     for threads in (1, 2):
         rows += compare_solvers("3,000 x 22,000", log(), 64, threads)
         if source is not None:
-            playlists = prepared_holdout(source).interactions.matrix
+            playlists = prepared_holdout(source / "playlists-2018", "targets").interactions.matrix
             rows += compare_solvers("playlists-2018", playlists, 128, threads)
     return rows
 
@@ -168,13 +168,6 @@ def gradient() -> list[Row]:
     row |= {"cg_cpu_s": seconds, "sgd_cpu_s": whole, "ratio": whole / seconds, "cg_loss": loss(objective, factors)}
     print_row(row)
     return [row]
-
-
-def prepared_holdout(source: Path) -> PreparedData:
-    """Return the hold-out of playlists-2018, made below data/ where it is not there yet."""
-    out = Path("data/holdout-2018")
-    write_holdout(source / "playlists-2018", out)
-    return load(out)
 
 
 def judged(model: WMF, data: PreparedData, held_out: dict[str, Pairs], seed: int = 0) -> Row:
@@ -210,7 +203,7 @@ def quality(source: Path | None) -> list[Row]:
         print("quality: TUTTI_DATA is not set, left out", file=sys.stderr)
         return []
     torch.set_num_threads(1)
-    data = prepared_holdout(source)
+    data = prepared_holdout(source / "playlists-2018", "targets")
     models = {"original": WMF.preset("original"), "default": WMF()}
     models |= {f"default, dim {dim}": WMF(dim=dim) for dim in (32, 64, 128, 256)} | {"large": WMF.preset("large")}
     rows: list[Row] = []
