@@ -6,6 +6,8 @@ row of the training split, called by its `group_key`.
 """
 
 import hashlib
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,12 +23,15 @@ from scipy.sparse import csr_array
 from service.core.catalogue import TrackInfo
 from service.core.errors import DataError
 from service.core.ids import UNKNOWN, IdIndex, group_key
+from training.recordings import artist_of
 
 Split = Literal["train", "validation", "test"]
 PAIR_COLUMNS = ["user_id", "track_id", "score"]
 ORDER: Final = ("position", "last_time")
 """The columns that say in which order a user heard tracks, null or missing where nothing does; the first one counts."""
 NO_ORDER: Final = -1
+Knowledge = Literal["albums", "artists", "positions", "times"]
+"""What data may know beside who heard what: which tracks go together, and in which order they were heard."""
 
 
 class Pairs(NamedTuple):
@@ -81,6 +86,28 @@ class PreparedData:
     """What tracks.parquet knows about each track, in row order."""
     fingerprint: str
     """Equal fingerprints mean equal training data."""
+
+    @property
+    def knowledge(self) -> set[Knowledge]:
+        """What these data know: albums and artists of two tracks or more, and orders of histories."""
+        timed = self.interactions.timed
+        ordered = (
+            np.zeros(0, dtype=np.bool_)
+            if self.interactions.positions is None
+            else self.interactions.positions != NO_ORDER
+        )
+        known: dict[Knowledge, bool] = {
+            "albums": _shared(track.album_id for track in self.catalogue),
+            "artists": _shared(artist_of(track) for track in self.catalogue),
+            "positions": bool((ordered if timed is None else ordered & ~timed).any()),
+            "times": timed is not None and bool(timed.any()),
+        }
+        return {name for name, is_known in known.items() if is_known}
+
+
+def _shared(labels: Iterable[str | None]) -> bool:
+    """Return whether any label is that of two tracks or more."""
+    return max(Counter(label for label in labels if label is not None).values(), default=0) > 1
 
 
 def load(folder: Path) -> PreparedData:

@@ -68,7 +68,7 @@ def study_name(name: str, algorithm: type[Algorithm], data: PreparedData, metric
         digest.update(column.tobytes())
     for track in data.catalogue:
         digest.update(track.model_dump_json().encode())
-    digest.update(repr((algorithm.preset(), algorithm.search)).encode())
+    digest.update(repr((algorithm.preset(), searched(algorithm, data))).encode())
     return f"{name} {metric} seed {seed} {digest.hexdigest()[:16]}"
 
 
@@ -96,7 +96,7 @@ def judged(
     trial: optuna.Trial, algorithm: type[Algorithm], data: PreparedData, metric: str, seed: int, device: str
 ) -> float:
     """Return the metric of one trial; parameters that diverge are given up."""
-    overrides = drawn(trial, algorithm.search) if finished(trial.study) else {}
+    overrides = drawn(trial, searched(algorithm, data)) if finished(trial.study) else {}
     chosen = algorithm.preset(overrides=overrides)
     trial.set_user_attr("parameters", overrides)
     try:
@@ -104,6 +104,16 @@ def judged(
     except TrainingError as error:
         raise optuna.TrialPruned(str(error)) from error
     return figure(chosen, fitted, data, metric)
+
+
+def searched(algorithm: type[Algorithm], data: PreparedData) -> dict[str, Range | Choice]:
+    """Return what an algorithm searches but for what these data have no use for: such numbers mislead the search."""
+    known = data.knowledge
+    return {
+        name: where
+        for name, where in algorithm.search.items()
+        if isinstance(where, Choice) or not where.needs or known.intersection(where.needs)
+    }
 
 
 def drawn(trial: optuna.Trial, search: Mapping[str, Range | Choice]) -> dict[str, JsonValue]:

@@ -11,20 +11,24 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import optuna
+import pandas as pd
 import pytest
 
 from service.core.artifacts import ArtifactStore
 from service.core.catalogue import TrackInfo
 from service.core.errors import DataError
-from tests.training.worlds import checkerboard, prepared, write
+from tests.training.worlds import checkerboard, frame, prepared, write
 from training.__main__ import main
-from training.data import PreparedData
+from training.data import ORDER, PreparedData, interactions_of
 from training.models import ALGORITHMS
 from training.models.algorithm import Algorithm, Choice, Range, silent
 from training.models.item_knn import ItemKNN
+from training.models.wmf import WMF
 from training.presets import PresetFile
-from training.tuning import finished, remembered, study_name, tune
+from training.tuning import finished, remembered, searched, study_name, tune
 
+TRAIN, HELD_OUT = checkerboard()
+KNOWN = prepared(TRAIN, HELD_OUT)
 SEARCHED = [(name, parameter) for name, algorithm in ALGORITHMS.items() for parameter in algorithm.search]
 
 
@@ -60,6 +64,33 @@ def test_both_ends_of_what_is_searched_are_parameters(name: str, parameter: str)
 
     for value in (where.low, where.high) if isinstance(where, Range) else where.values:
         ALGORITHMS[name].preset(overrides={parameter: value})
+
+
+@pytest.mark.parametrize(
+    ("known", "searched_too"),
+    [
+        ({}, set()),
+        ({"album_id": "a"}, {"album_weight"}),
+        ({"artist": "Abba"}, {"artist_weight"}),
+        ({"position": 1}, {"tail_boost"}),
+        ({"last_time": pd.Timestamp("2026-01-01")}, {"recent_boost"}),
+    ],
+    ids=["nothing", "albums", "artists", "positions", "times"],
+)
+def test_what_the_data_have_no_use_for_is_not_searched(known: dict[str, Any], searched_too: set[str]) -> None:
+    needs_nothing = {name for name, where in WMF.search.items() if isinstance(where, Range) and not where.needs}
+    pairs = frame(checkerboard()[0]).assign(**{name: known[name] for name in ORDER if name in known})
+    about = {name: value for name, value in known.items() if name not in ORDER}
+    interactions = interactions_of(pairs)
+    data = replace(KNOWN, interactions=interactions, catalogue=[TrackInfo(**about) for _ in interactions.tracks])
+
+    assert set(searched(WMF, data)) == needs_nothing | searched_too
+
+
+def test_a_catalogue_in_which_nothing_goes_together_is_of_no_use_either() -> None:
+    alone = [TrackInfo(album_id=str(row), artist=str(row)) for row in range(len(KNOWN.catalogue))]
+
+    assert replace(KNOWN, catalogue=alone).knowledge == set()
 
 
 def test_the_first_trial_is_the_default(tmp_path: Path) -> None:
@@ -126,10 +157,6 @@ class OtherDefaults(ItemKNN):
 
 class OtherSpace(ItemKNN):
     search: ClassVar[Mapping[str, Range | Choice]] = {"shrinkage": Range(1, 2)}
-
-
-TRAIN, HELD_OUT = checkerboard()
-KNOWN = prepared(TRAIN, HELD_OUT)
 
 
 @pytest.mark.parametrize(

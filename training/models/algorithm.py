@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from service.core.artifacts import ArtifactStore
 from service.core.errors import ConfigurationError
-from training.data import PreparedData
+from training.data import Knowledge, PreparedData
 
 DEFAULT_PRESET = "default"
 
@@ -54,6 +54,8 @@ class Range(NamedTuple):
     logarithmic: bool = False
     """Whether twice as much is as far as half as much; `low` is above 0 then."""
     whole: bool = False
+    needs: tuple[Knowledge, ...] = ()
+    """What the data have to know for the number to matter, any of these; nothing where it always does."""
 
 
 class Choice(NamedTuple):

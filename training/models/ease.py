@@ -54,9 +54,9 @@ class EASE(Algorithm):
         "regularization": Range(10.0, 1000.0, logarithmic=True),
         "dropout": Range(0.0, 0.6),
         "length_exponent": Range(0.0, 1.0),
-        "album_weight": Range(0.3, 60.0, logarithmic=True),
-        "artist_weight": Range(0.1, 20.0, logarithmic=True),
-        "tail_boost": Range(1.0, 6.0),
+        "album_weight": Range(0.3, 60.0, logarithmic=True, needs=("albums",)),
+        "artist_weight": Range(0.1, 20.0, logarithmic=True, needs=("artists",)),
+        "tail_boost": Range(1.0, 6.0, needs=("positions", "times")),
     }
 
     regularization: float = Field(default=100.0, gt=0)

@@ -41,9 +41,9 @@ class ItemKNN(Algorithm):
         "normalization": Choice(("cosine", "jaccard")),
         "length_exponent": Range(0.0, 1.0),
         "popularity_exponent": Range(0.0, 0.8),
-        "album_weight": Range(0.3, 60.0, logarithmic=True),
-        "artist_weight": Range(0.1, 20.0, logarithmic=True),
-        "tail_boost": Range(1.0, 6.0),
+        "album_weight": Range(0.3, 60.0, logarithmic=True, needs=("albums",)),
+        "artist_weight": Range(0.1, 20.0, logarithmic=True, needs=("artists",)),
+        "tail_boost": Range(1.0, 6.0, needs=("positions", "times")),
     }
 
     neighbours: Count = 200

@@ -66,10 +66,10 @@ class WMF(Algorithm):
         "popularity_exponent": Range(0.0, 0.7),
         "length_exponent": Range(0.0, 0.8),
         "epochs": Range(4, 16, whole=True),
-        "album_weight": Range(0.3, 60.0, logarithmic=True),
-        "artist_weight": Range(0.1, 20.0, logarithmic=True),
-        "tail_boost": Range(1.0, 6.0),
-        "recent_boost": Range(1.0, 6.0),
+        "album_weight": Range(0.3, 60.0, logarithmic=True, needs=("albums",)),
+        "artist_weight": Range(0.1, 20.0, logarithmic=True, needs=("artists",)),
+        "tail_boost": Range(1.0, 6.0, needs=("positions",)),
+        "recent_boost": Range(1.0, 6.0, needs=("times",)),
     }
 
     dim: Count | None = None
