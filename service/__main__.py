@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             Runtime(settings)  # for its checks: workers would each fail by themselves, and be started again
         except TuttiError as error:
-            print(error, file=sys.stderr)
+            print(_as_given(str(error), given), file=sys.stderr)
             return 1
         return serve(settings)
 
@@ -39,6 +39,13 @@ def _place(location: Sequence[str | int], given: Mapping[str, object]) -> str:
 
     name, *inside = map(str, location)
     return ".".join([f"--{name}" if name in given else PREFIX + name.upper(), *inside])
+
+
+def _as_given(message: str, given: Mapping[str, object]) -> str:
+    """Return what is wrong with a setting, with the option that it came from in place of the variable."""
+    variable, colon, rest = message.partition(":")
+    places = {_place([name], {}): _place([name], given) for name in given}
+    return places.get(variable, variable) + colon + rest
 
 
 def _given(arguments: Sequence[str] | None) -> dict[str, Any]:  # Settings checks the values

@@ -259,5 +259,6 @@ def _device(wanted: str) -> torch.device:
     """Return the device to score on."""
     available = torch.cuda.is_available()
     if wanted == "cuda" and not available:
-        raise ConfigurationError("SERVICE_DEVICE: 'cuda' is wanted, but there is none; choices are 'auto' and 'cpu'")
+        why = "this build of PyTorch has none" if torch.version.cuda is None else "PyTorch finds no GPU that it can use"
+        raise ConfigurationError(f"SERVICE_DEVICE: 'cuda' is wanted, but {why}; choices are 'auto' and 'cpu'")
     return torch.device("cuda" if available and wanted != "cpu" else "cpu")

@@ -3,6 +3,7 @@ import socket
 from pathlib import Path
 
 import pytest
+import torch
 from pydantic import ValidationError
 
 from service.__main__ import main
@@ -137,6 +138,8 @@ def test_the_example_file_suits_the_default_settings(settings: Settings) -> None
         ([], {"SERVICE_DEVICE": "tpu"}, 2, "SERVICE_DEVICE: Input should be 'auto', 'cpu' or 'cuda'"),
         ([], {"SERVICE_SIMILAR_MODEL": "wnf"}, 1, "SERVICE_SIMILAR_MODEL: 'wnf' is not among the models"),
         ([], {"SERVICE_EXPERIMENTS": "/nowhere.toml"}, 1, "/nowhere.toml: cannot be read"),
+        ([], {"SERVICE_DEVICE": "cuda"}, 1, "SERVICE_DEVICE: 'cuda' is wanted, but "),
+        (["--device", "cuda"], {}, 1, "--device: 'cuda' is wanted, but "),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -149,12 +152,26 @@ def test_what_cannot_be_served_ends_with_one_line_and_a_code(
     code: int,
     message: str,
 ) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
     assert main(["--models", str(published), *arguments]) == code
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "reason"), [(None, "this build of PyTorch has none"), ("13.0", "PyTorch finds no GPU that it can use")]
+)
+def test_why_there_is_no_cuda_is_told(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, cuda: str | None, reason: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+
+    with pytest.raises(ConfigurationError, match=f"SERVICE_DEVICE: 'cuda' is wanted, but {reason}; choices are "):
+        create_app(settings.model_copy(update={"device": "cuda"}))
 
 
 def test_an_unknown_option_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
