@@ -1,7 +1,8 @@
 # Two images: `service`, the default, answers requests; `--target training` makes models.
 #
 # PyTorch comes as the CPU build, which is published on an index of its own: where pip does not know it, add
-# `--build-arg PIP_EXTRA_INDEX_URL=` and its address. `--build-arg TORCH=torch==2.13.0` takes the CUDA build.
+# `--build-arg PIP_EXTRA_INDEX_URL=` and its address. `--build-arg TORCH=torch===2.13.0` takes the CUDA build; with two equals
+# signs pip would take the CPU build where it knows both.
 
 FROM python:3.11-slim AS base
 RUN useradd --uid 10001 --home-dir /tmp --no-create-home tutti && install -d -o tutti -g tutti /models
@@ -9,17 +10,19 @@ ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1
 WORKDIR /app
 
 FROM base AS dependencies
+# What says alone which PyTorch: the pin in constraints.txt would let no other version in.
 ARG TORCH=torch==2.13.0+cpu
 ARG PIP_EXTRA_INDEX_URL
 ENV PIP_NO_COMPILE=1 PIP_CONSTRAINT=constraints.txt PIP_PYTHON=/venv/bin/python
 COPY pyproject.toml constraints.txt scripts/requirements.py ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /venv \
+    && sed -i /^torch==/d constraints.txt \
     && python requirements.py >requirements.txt \
     && pip install --requirement requirements.txt "$TORCH"
-# What nobody imports at run time: headers, C++ tests and their runners, a quarter of PyTorch.
+# What nobody imports at run time: headers, C++ tests and their runners, a quarter of the CPU build. The CUDA build has no tests.
 RUN cd /venv/lib/python3.11/site-packages/torch \
-    && rm -r include share test && find bin -type f ! -name torch_shm_manager -delete
+    && rm -rf include share test && find bin -type f ! -name torch_shm_manager -delete
 
 FROM dependencies AS training-dependencies
 RUN --mount=type=cache,target=/root/.cache/pip \

@@ -14,8 +14,8 @@ import pytest
 
 from tests.documentation import ROOT, blocks, commands
 
-LARGEST_IMAGE = 1_200_000_000
-"""Bytes of the service image with PyTorch's CPU build; README.md says how large it is."""
+LARGEST_IMAGES = {"CPU": 1_200_000_000, "CUDA": 5_700_000_000}
+"""Bytes of the service image with either build of PyTorch; README.md says how large it is."""
 
 pytestmark = pytest.mark.container
 
@@ -115,7 +115,15 @@ def test_the_images_rank_by_compiled_code(compose: Compose) -> None:
 
 
 def test_the_service_image_is_no_larger_than_the_readme_says(compose: Compose) -> None:
-    assert int(docker("image", "inspect", "--format", "{{.Size}}", "tutti-service")) <= LARGEST_IMAGE
+    build = compose.service("""python -c 'import torch; print("CUDA" if torch.version.cuda else "CPU")'""")
+
+    assert int(docker("image", "inspect", "--format", "{{.Size}}", "tutti-service")) <= LARGEST_IMAGES[build]
+
+
+def test_cuda_is_refused_with_one_line_where_no_gpu_is_given(compose: Compose) -> None:
+    (line,) = compose.service("python -m service --device cuda 2>&1 || true").splitlines()
+
+    assert line.startswith("--device: 'cuda' is wanted, but ")
 
 
 def test_training_stops_when_it_is_told(compose: Compose) -> None:
