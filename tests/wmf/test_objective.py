@@ -34,7 +34,7 @@ def test_a_track_that_was_only_skipped_counts_as_never_heard(preset: str) -> Non
 
     confidence, preference = dense(model.objective(skipped, 1.0))
 
-    assert confidence[0, 1] == confidence[0, 2] == pytest.approx(model.unobserved_weight)
+    assert confidence[0, 1] == confidence[0, 2] == pytest.approx(model.unobserved(skipped))
     assert preference[0, 1] == preference[0, 2] == 0
 
 
@@ -53,50 +53,50 @@ def test_where_everything_was_played_once_every_play_weighs_one_more_than_nothin
 
 
 def test_a_play_says_less_of_a_user_who_plays_more() -> None:
-    confidence, _ = dense(WMF().objective(scores([[2, 2, 2], [2, 100, 100]]), 1.0))
+    confidence, _ = dense(WMF(unobserved_weight=0.1).objective(scores([[2, 2, 2], [2, 100, 100]]), 1.0))
 
     assert confidence[1, 0] < confidence[0, 0] < confidence[1, 1]
-    excess = confidence - WMF().unobserved_weight
+    excess = confidence - 0.1
     assert excess.mean() == pytest.approx(1)
 
 
 def test_a_track_that_more_users_play_says_less() -> None:
-    model = WMF(popularity_exponent=0.5, length_exponent=0)
+    model = WMF(unobserved_weight=0.1, popularity_exponent=0.5, length_exponent=0)
 
     confidence, _ = dense(model.objective(scores([[1, 1], [1, 0], [1, 0], [1, 0]]), 1.0))
 
-    excess = confidence - model.unobserved_weight
+    excess = confidence - 0.1
     assert excess[0, 0] == pytest.approx(excess[0, 1] / 2)  # four listeners and one: 1 / sqrt(4)
 
 
 def test_a_track_says_less_of_a_user_of_many() -> None:
-    model = WMF(popularity_exponent=0, length_exponent=0.5)
+    model = WMF(unobserved_weight=0.1, popularity_exponent=0, length_exponent=0.5)
 
     confidence, _ = dense(model.objective(scores([[1, 1, 1, 1], [1, 0, 0, 0]]), 1.0))
 
-    excess = confidence - model.unobserved_weight
+    excess = confidence - 0.1
     assert excess[0, 0] == pytest.approx(excess[1, 0] / 2)  # four tracks and one: 1 / sqrt(4)
 
 
 def test_order_multiplies_what_the_plays_of_a_user_weigh() -> None:
-    model = WMF(popularity_exponent=0)
+    model = WMF(unobserved_weight=0.1, popularity_exponent=0)
     skipped = sparse([1, 0, 1, 1], [0, 0, 0, 0], [0, 1, 2, 3], (1, 4))
 
     confidence, _ = dense(model.objective(skipped, 1.0, order=np.array([1, 9, 2, 3], dtype=np.float32)))
 
-    excess = confidence[0] - model.unobserved_weight
+    excess = confidence[0] - 0.1
     np.testing.assert_allclose(excess, [0.5, 0, 1, 1.5], atol=1e-6)  # as 1 : 2 : 3, mean 1; the 9 is of a skip
 
 
 def test_albums_are_listeners_below_the_users() -> None:
-    model = WMF(popularity_exponent=0.5, length_exponent=0)
+    model = WMF(unobserved_weight=0.1, popularity_exponent=0.5, length_exponent=0)
     album = Listeners(scores([[1, 0, 1]]), np.array([3.0], dtype=np.float32))
 
     confidence, preference = dense(
         model.objective(scores([[1, 1, 0], [1, 0, 0], [1, 0, 0], [1, 0, 0]]), 1.0, None, album)
     )
 
-    excess = confidence - model.unobserved_weight
+    excess = confidence - 0.1
     assert preference[4].tolist() == [1, 0, 1]
     usual = (4 * 0.5 + 1) / 5  # the first track has four listeners, the second one, the third none: as one
     np.testing.assert_allclose(excess[4], [3 * 0.5 / usual, 0, 3 / usual], atol=1e-6)

@@ -113,14 +113,24 @@ def test_a_solver_that_does_not_exist_is_refused_with_the_choices() -> None:
         WMF.preset(overrides={"solver": "lbfgs"})
 
 
-def test_the_ridge_of_who_is_unknown_is_worth_a_share_of_the_mean_history() -> None:
-    sparse_log, dense_log = (sparse([1] * 10, range(10), range(10), (10, tracks)) for tracks in (1000, 50))
-    model = WMF(unobserved_weight=0.2)
+def test_what_nobody_heard_and_the_ridge_weigh_more_in_dense_data() -> None:
+    tracks_in = {"sparse": 1000, "denser": 100, "dense": 40, "full": 1}  # everybody has heard one of them
+    logs = {name: sparse([1] * 10, range(10), [0] * 10, (10, tracks)) for name, tracks in tracks_in.items()}
 
-    assert model.ridge(dense_log) * 0.2 * 50 == pytest.approx(0.07 * 1)  # everybody has heard one track
-    assert model.ridge(sparse_log) == 0.0007
-    assert model.ridge(scores(CHECKERBOARD)) == 0.015
-    assert WMF(regularization=3.0).ridge(dense_log) == 3
+    assert {name: round(WMF().unobserved(log), 3) for name, log in logs.items()} == {
+        "sparse": 0.16,
+        "denser": 0.35,  # 3.5 times the root of 1 / 100
+        "dense": 0.4,
+        "full": 0.4,
+    }
+    assert {name: round(WMF().ridge(log), 5) for name, log in logs.items()} == {
+        "sparse": 0.0007,
+        "denser": 0.0035,  # .35 / 100
+        "dense": 0.00875,
+        "full": 0.015,
+    }
+    assert WMF(regularization=3.0).ridge(logs["dense"]) == 3
+    assert WMF(unobserved_weight=0.2).unobserved(logs["dense"]) == 0.2
 
 
 @pytest.mark.parametrize("solver", ["cg", "cholesky", "batched"])

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from time import perf_counter
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +27,10 @@ LIKED: Final = 1.0
 _PER_DIM: Final = 32
 """Users or tracks, whichever are fewer, that a dimension needs: with fewer, validation figures fall (docs/wmf.md)."""
 _SHORTEST, _LONGEST = 8, 512
-_RIDGE_A_PAIR: Final = 0.07
+_LEAST_UNOBSERVED, _MOST_UNOBSERVED = 0.16, 0.4
 _LEAST_RIDGE, _MOST_RIDGE = 0.0007, 0.015
-"""Of lambda, where the density of the data chooses it: below no data were better, above small data fall to 0."""
+"""Of w0 and lambda, where the density of the data chooses them. The least ones are those of sparse data, where the
+density says no more; with a larger lambda small data fall to 0."""
 MOST_CELLS: Final = 4_000_000
 """Users x tracks that `sgd` may walk over: its epoch costs thousands of times one of least squares."""
 
@@ -78,15 +79,15 @@ class WMF(Algorithm):
     """Times that all users and all tracks are solved."""
     solver: Literal["auto", "cg", "cholesky", "batched", "sgd"] = "auto"
     """`auto` takes `cg` on the CPU and `batched` on a GPU; `sgd` is the gradient way, for comparison on small data."""
-    unobserved_weight: float = Field(default=0.16, gt=0)
-    """w0, what a cell weighs that nobody heard."""
+    unobserved_weight: float | None = Field(default=None, gt=0)
+    """w0, what a cell weighs that nobody heard; None is what the density of the data asks for, see `unobserved`."""
     alpha: float = Field(default=1.0, gt=0)
     """What a heard cell weighs beyond that, per unit of weight."""
     weight: Literal["relative", "logarithmic"] = "relative"
     """How the weight of a cell grows with its score, see `relative_weight` and `logarithmic_weight`."""
     popularity_exponent: float = Field(default=0.4, ge=0, le=1)
     """gamma of the `relative` weight: how much less a track says that everybody plays; 0 for all alike."""
-    length_exponent: float = Field(default=0.0, ge=0, le=1)
+    length_exponent: float = Field(default=0.25, ge=0, le=1)
     """p of the `relative` weight: how much less a track says of a listener of many."""
     album_weight: float = Field(default=5.0, ge=0)
     """What a track of an album weighs beside a heard one, each album a listener of its own; where they are known."""
@@ -106,8 +107,9 @@ class WMF(Algorithm):
     frequency_exponent: float = Field(default=1.0, ge=0, le=1)
     """nu: lambda_u = lambda (|S_u| + w0 n_tracks)^nu, and likewise for tracks; 0 is one lambda for all."""
     guest_regularization: float | None = Field(default=None, gt=0)
-    """lambda for guests who name hardly anything; None is that of listeners, but at most what sparse data ask for, as a
-    ridge for long histories would hide them. With m tracks, see `guest_length`, they have that of listeners."""
+    """lambda for guests who name hardly anything; None is that of listeners, but with w0 no more of a ridge than sparse
+    data ask for: one for long histories would hide them. With m tracks, see `guest_length`, they have that of
+    listeners."""
     guest_shrinkage: float = Field(default=20.0, ge=0)
     """s: a guest who likes n tracks is regularised 1 + s / n times as much as a listener."""
     guest_pull: float = Field(default=5.0, ge=0)
@@ -130,6 +132,9 @@ class WMF(Algorithm):
 
         The curve gives the objective over the number of cells; for held-out pairs without the regularisation.
         """
+        return self.settled(data.interactions.matrix)._fit(data, seed=seed, device=device, progress=progress)
+
+    def _fit(self, data: PreparedData, *, seed: int, device: str, progress: Progress) -> Fitted:
         scores = data.interactions.matrix
         pseudo = pseudo_listeners(data.catalogue, self.album_weight, self.artist_weight)
         order = recency(data.interactions, self.tail_boost, self.tail_length, self.recent_boost)
@@ -155,22 +160,36 @@ class WMF(Algorithm):
             arrays={"user_factors": users, "item_factors": factors.items},
             scoring={
                 "similarity": "dot",
-                "fold_in": self.fold_in(self.ridge(scores), mean_length(data.interactions.positives)),
+                "fold_in": self.fold_in(scores),
             },
             curve=curve,
             metrics={**norms("user", users), **norms("item", factors.items)},
         )
 
+    def settled(self, scores: csr_array) -> Self:
+        """Return the algorithm with the w0 and lambda that it has for scores (users, tracks)."""
+        chosen = {"unobserved_weight": self.unobserved(scores), "regularization": self.ridge(scores)}
+        return self.model_copy(update=chosen)
+
+    def unobserved(self, scores: csr_array) -> float:
+        """Return w0 for scores (users, tracks).
+
+        Where it is not given, it is 3.5 times the root of their density: the more of all tracks people hear, the more
+        it says that they have not heard one.
+        """
+        if self.unobserved_weight is not None:
+            return self.unobserved_weight
+        return min(max(3.5 * math.sqrt(density(scores)), _LEAST_UNOBSERVED), _MOST_UNOBSERVED)
+
     def ridge(self, scores: csr_array) -> float:
         """Return lambda for scores (users, tracks).
 
-        Where it is not given, the ridge of a user of whom nothing is known, lambda w0 n with nu = 1, is worth 7 % of
-        the mean history: the longer histories are, the more it takes to hold factors down.
+        Where it is not given, it is .35 times their density: the longer histories are, the more it takes to hold
+        factors down.
         """
         if self.regularization is not None:
             return self.regularization
-        density = np.count_nonzero(scores.data) / math.prod(scores.shape)
-        return min(max(_RIDGE_A_PAIR * density / self.unobserved_weight, _LEAST_RIDGE), _MOST_RIDGE)
+        return min(max(0.35 * density(scores), _LEAST_RIDGE), _MOST_RIDGE)
 
     def objective(
         self,
@@ -192,7 +211,7 @@ class WMF(Algorithm):
             liked = np.concatenate([liked, np.ones(pseudo.played.nnz, dtype=np.bool_)])
             heard = csr_array(vstack([heard, pseudo.played], format="csr"))
         excess = np.float32(self.alpha) * weights
-        return make_objective(heard, excess, liked, self.unobserved_weight, regularization, self.frequency_exponent)
+        return make_objective(heard, excess, liked, self.unobserved(scores), regularization, self.frequency_exponent)
 
     def weights(self, heard: csr_array, order: Floats | None) -> Floats:
         """Return the weight of every stored score, times its order; those that are `relative` have the mean 1 after."""
@@ -226,26 +245,33 @@ class WMF(Algorithm):
                 descent = dense.Descent(self.learning_rate, self.weight_decay, self.batch_size)
                 return dense.descend(objective, start, descent, seed, device)
 
-    def fold_in(self, ridge: float, usual_length: float) -> dict[str, JsonValue]:
+    def fold_in(self, scores: csr_array) -> dict[str, JsonValue]:
         """Return the weights that a guest's factors are solved with: those of a cell that was played once."""
         relative = self.weight == "relative"
-        liked = self.unobserved_weight + self.alpha * (1.0 if relative else math.log1p(1 / self.eps))
+        unobserved, ridge = self.unobserved(scores), self.ridge(scores)
+        sparse = _LEAST_RIDGE * _LEAST_UNOBSERVED / unobserved
         return {
-            "unobserved_weight": self.unobserved_weight,
-            "liked_confidence": liked,
+            "unobserved_weight": unobserved,
+            "liked_confidence": unobserved + self.alpha * (1.0 if relative else math.log1p(1 / self.eps)),
             "popularity_exponent": self.popularity_exponent if relative else 0.0,
             "regularization": ridge,
-            "guest_regularization": self.guest_regularization or min(ridge, _LEAST_RIDGE),
+            "guest_regularization": self.guest_regularization or min(ridge, sparse),
             "frequency_exponent": self.frequency_exponent,
             "shrinkage": self.guest_shrinkage,
             "pull": self.guest_pull,
-            "usual_length": usual_length if self.guest_length is None else self.guest_length,
+            "usual_length": mean_length(scores) if self.guest_length is None else self.guest_length,
         }
 
 
-def mean_length(heard: csr_array) -> float:
-    """Return the mean number of tracks of those who have heard any."""
-    lengths = np.diff(heard.indptr)
+def density(scores: csr_array) -> float:
+    """Return the share of all cells whose score is above 0."""
+    return float(np.count_nonzero(scores.data) / math.prod(scores.shape))
+
+
+def mean_length(scores: csr_array) -> float:
+    """Return the mean number of tracks with a score above 0, of those who have any."""
+    heard = scores.data > 0
+    lengths = np.bincount(np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))[heard])
     return float(lengths[lengths > 0].mean())
 
 
