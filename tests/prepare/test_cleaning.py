@@ -71,6 +71,15 @@ def test_exact_duplicates_go_also_across_files_and_after_filling_in_the_user(tmp
     assert report.dropped["duplicate"] == 3
 
 
+def test_events_that_differ_stay_where_they_share_a_hash_by_chance(tmp_path: Path) -> None:
+    events = 300_000  # of 32 bits; 300,000 ** 2 / 2 / 2 ** 32 = 10 pairs share theirs
+    log = write_lines(tmp_path / "log.csv", ["user_id,track_id", *(f"u,{track}" for track in range(events)), "u,7"])
+
+    report = run(tmp_path / "out", log)
+
+    assert (report.events_kept, report.dropped["duplicate"]) == (events, 1)
+
+
 def test_repeated_rows_can_be_kept_where_they_mean_repeated_plays(tmp_path: Path) -> None:
     log = write_lines(tmp_path / "log.csv", ["media_id,user_id", "a,u", "a,u"])
 

@@ -128,10 +128,12 @@ def _drop_duplicates(connection: duckdb.DuckDBPyConnection, event: str) -> int:
     """Leave one of the rows that agree in the columns `event`, and return how many went.
 
     Only rows that share a hash with another one are compared, because in most logs few do. Equal hashes stand side by
-    side once they are sorted, which takes two thirds of what a GROUP BY takes with as many groups as rows.
+    side once they are sorted, which takes half of what a GROUP BY takes with as many groups as rows; 32 bits of them
+    are sorted in two thirds of the time of 64, and few rows share those by chance.
     """
+    hash_ = f"(hash({event}) >> 32)::UINTEGER"
     with in_order(connection):
-        connection.execute(f"CREATE TEMP TABLE hashes AS SELECT hash({event}) AS hash FROM kept ORDER BY hash")
+        connection.execute(f"CREATE TEMP TABLE hashes AS SELECT {hash_} AS hash FROM kept ORDER BY hash")
         connection.execute(
             """CREATE TEMP TABLE shared AS SELECT hash
                FROM (SELECT hash, lag(hash) OVER () AS previous FROM hashes) WHERE hash = previous"""
@@ -139,7 +141,7 @@ def _drop_duplicates(connection: duckdb.DuckDBPyConnection, event: str) -> int:
     connection.execute("DROP TABLE hashes")
     connection.execute(
         f"""CREATE TEMP TABLE repeated AS SELECT unnest(list(kept.rowid)[2:]) AS row
-            FROM kept SEMI JOIN shared ON shared.hash = hash({event}) GROUP BY {event}"""
+            FROM kept SEMI JOIN shared ON shared.hash = {hash_} GROUP BY {event}"""
     )
     connection.execute("DELETE FROM kept WHERE rowid IN (FROM repeated)")
     return count(connection, "FROM repeated")
