@@ -161,7 +161,7 @@ def _prepare_events(database: Database, settings: PrepareSettings, who: Listener
         write(find_rejected(connection, named), rejected)
     if counts.kept == 0:
         raise DataError(f"no event is left of {counts.read} read: {_reasons(counts)}")
-    split = _split(connection, settings)
+    split = _split(settings, counts)
     make_pairs(connection, split, settings.holdout, settings.seed)
     connection.execute("DROP TABLE kept")
     found = _write(database, settings, who, out)
@@ -177,10 +177,10 @@ def _check_apart(splits: Sequence[Sequence[Source]]) -> None:
             raise ConfigurationError(f"{both[0]} is given to two splits; what a model learned it is not judged by")
 
 
-def _split(connection: duckdb.DuckDBPyConnection, settings: PrepareSettings) -> Split:
+def _split(settings: PrepareSettings, counts: Counts) -> Split:
     if settings.validation or settings.test:
         return "given"
-    has_time = count(connection, "FROM events WHERE time IS NOT NULL") > 0
+    has_time = counts.last_time is not None
     if settings.split in ("time", "user-time") and not has_time:
         raise DataError(f"the split {settings.split!r} needs a time, and no event has one; use random or none")
     return settings.split or ("user-time" if has_time else "random")

@@ -14,6 +14,9 @@ import duckdb
 
 from training.prepare.database import in_order
 
+LISTENING = ("play", "skip", "like")
+"""What an event can be that is kept."""
+
 DROPPED = (
     "unreadable",
     "advertisement",
@@ -35,10 +38,6 @@ COLUMNS = {
 }
 """Columns that not every log has: type, and what they hold where they are missing. A table of events leaves out those
 that would hold nothing else, because every column costs time and memory for each of millions of rows."""
-
-
-_FILLED = "FROM staged JOIN filled ON filled.row = staged.rowid"
-"""Events that had no user, and whose user was found."""
 
 
 @dataclass
@@ -67,61 +66,63 @@ def clean(
     events: user, track (codes of the tables users and tracks), kind, and all of COLUMNS; a view of the table `kept`,
     which has only the `columns` that staged has.
     """
-    session = ", session" if "session" in columns else ""
-    connection.execute(
-        f"CREATE TEMP TABLE orphans AS SELECT rowid AS row{session} FROM staged WHERE fate IS NULL AND user_id IS NULL"
-    )
-    counts.users_filled_in = _fill_in_users(connection) if session else 0
-    n_usable = _count_fates(connection, counts)
     event = ", ".join(("user", "track", "kind", *columns))
-    usable = "FROM staged WHERE fate IS NULL"
-    if counts.users_filled_in:
-        usable += f" UNION ALL SELECT staged.* REPLACE (filled.user_id AS user_id) {_FILLED}"
-    connection.execute(
-        f"""CREATE TABLE kept AS SELECT {event}
-            FROM (SELECT usable.*, users.code AS user, tracks.code AS track
-                  FROM ({usable}) AS usable JOIN users USING (user_id) JOIN tracks USING (track_id))"""
-    )
+    _count_fates(connection, counts)
+    usable = f"FROM staged WHERE {is_listening('fate')}"
+    n_usable = count(connection, usable)
+    connection.execute(f"CREATE TABLE kept AS {_coded(f'(SELECT *, fate AS kind {usable})', event)}")
+    if "session" in columns and counts.dropped["no_user"]:
+        counts.users_filled_in = _fill_in_users(connection, columns)
+        counts.dropped["no_user"] -= counts.users_filled_in
+        connection.execute(f"INSERT INTO kept {_coded('filled', event)}")
     connection.execute("DROP TABLE staged")
-    counts.dropped["unknown_track"] = n_usable - count(connection, "FROM kept")
+    counts.dropped["unknown_track"] = n_usable + counts.users_filled_in - count(connection, "FROM kept")
     if not keep_duplicates:
         counts.dropped["duplicate"] = _drop_duplicates(connection, event)
-    counts.kept = count(connection, "FROM kept")
     missing = [f"{value}::{type_} AS {name}" for name, (type_, value) in COLUMNS.items() if name not in columns]
     connection.execute(f"CREATE VIEW events AS SELECT {', '.join(('*', *missing))} FROM kept")
-    counts.by_type = dict(
-        connection.execute("SELECT kind::VARCHAR, count(*) FROM events GROUP BY kind ORDER BY kind").fetchall()
+    for kind, events, last_time in connection.execute(
+        "SELECT kind::VARCHAR, count(*), (max(max(time)) OVER ())::VARCHAR FROM events GROUP BY kind ORDER BY kind"
+    ).fetchall():
+        counts.by_type[kind], counts.last_time = events, last_time
+    counts.kept = sum(counts.by_type.values())
+
+
+def _coded(rows: str, event: str) -> str:
+    """Return SQL for the columns `event` of rows that have user_id and track_id in the place of user and track."""
+    return (
+        f"SELECT {event} FROM (SELECT rows.*, users.code AS user, tracks.code AS track "
+        f"FROM {rows} AS rows JOIN users USING (user_id) JOIN tracks USING (track_id))"
     )
-    [(counts.last_time,)] = connection.execute("SELECT max(time)::VARCHAR FROM events").fetchall()
 
 
-def _fill_in_users(connection: duckdb.DuckDBPyConnection) -> int:
-    """Find the user of the events in `orphans`, where the other events of the session agree on one; return how many.
+def _fill_in_users(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> int:
+    """Find the user of events without one, where the other events of the session agree on one; return how many.
 
-    They go to the table `filled`: rowid in staged, user_id. To write them into staged would take longer than to join.
+    They go to the table `filled`: user_id, track_id, kind and the `columns`.
     """
-    if count(connection, "FROM orphans") == 0:
-        return 0
     connection.execute(
-        """CREATE TEMP TABLE filled AS SELECT row, owner.user_id
+        f"CREATE TEMP TABLE orphans AS SELECT {', '.join(('track_id', 'detail::fate AS kind', *columns))} "
+        "FROM staged WHERE fate = 'no_user'"
+    )
+    connection.execute(
+        """CREATE TEMP TABLE filled AS SELECT owner.user_id, orphans.*
            FROM orphans JOIN (SELECT session, min(user_id) AS user_id FROM staged SEMI JOIN orphans USING (session)
-                              WHERE fate IS DISTINCT FROM 'unreadable'
+                              WHERE fate <> 'unreadable'
                               GROUP BY session HAVING min(user_id) = max(user_id)) AS owner USING (session)"""
     )
     return count(connection, "FROM filled")
 
 
-def _count_fates(connection: duckdb.DuckDBPyConnection, counts: Counts) -> int:
-    """Count what is dropped for a fate of its own or for want of a user, and return how many rows are left."""
+def _count_fates(connection: duckdb.DuckDBPyConnection, counts: Counts) -> None:
+    """Count what is dropped for a fate of its own, and what has no user."""
     for fate, type_, rows in connection.execute(
-        """SELECT fate::VARCHAR, CASE fate WHEN 'unknown_event_type' THEN detail END AS type, count(*) FROM staged
-            WHERE fate <> 'unreadable' GROUP BY ALL ORDER BY type"""
+        f"""SELECT fate::VARCHAR, CASE fate WHEN 'unknown_event_type' THEN detail END AS type, count(*) FROM staged
+            WHERE fate <> 'unreadable' AND NOT {is_listening("fate")} GROUP BY ALL ORDER BY type"""
     ).fetchall():
         counts.dropped[fate] += rows
         if type_ is not None:
             counts.unknown_event_types[type_] = rows
-    counts.dropped["no_user"] = count(connection, "FROM orphans") - counts.users_filled_in
-    return count(connection, "FROM staged WHERE fate IS NULL") - counts.dropped["no_user"]
 
 
 def _drop_duplicates(connection: duckdb.DuckDBPyConnection, event: str) -> int:
@@ -145,6 +146,11 @@ def _drop_duplicates(connection: duckdb.DuckDBPyConnection, event: str) -> int:
     )
     connection.execute("DELETE FROM kept WHERE rowid IN (FROM repeated)")
     return count(connection, "FROM repeated")
+
+
+def is_listening(fate: str) -> str:
+    """Return SQL for whether a fate is of LISTENING, with which its type begins; IN compares it with each of them."""
+    return f"{fate} <= '{LISTENING[-1]}'::fate"
 
 
 def count(connection: duckdb.DuckDBPyConnection, rows: str) -> int:

@@ -11,7 +11,7 @@ from typing import NamedTuple, TextIO
 
 import duckdb
 
-from training.prepare.cleaning import COLUMNS, DROPPED, Counts, count
+from training.prepare.cleaning import COLUMNS, DROPPED, LISTENING, Counts, count, is_listening
 from training.prepare.database import in_order
 from training.sources import Source
 from training.sources.rejected import BROKEN, keep_refused, name_lines, unreadable_file, write
@@ -27,11 +27,25 @@ KINDS = {
 }
 """Event type, in lower case, to kind; 1 and 0 are those of `is_listened`."""
 
-SPELT = {spelt: kind for word, kind in KINDS.items() for spelt in (word, word.upper(), word.title())}
-"""The same in the usual cases: most texts are found here as they are."""
+SPELT = {
+    spelt: fate
+    for word, fate in (KINDS | {"advertisement": "advertisement"}).items()
+    for spelt in (word.upper(), word, word.title())
+}
+"""What becomes of an event type in the usual cases: most texts are found here as they are."""
 
 IS_ADVERTISEMENT = "type LIKE 'advert%'"
 """`advertisment` and `ADVERTISMENT` are misspelt in real logs; we read what is there."""
+
+
+def _fate(column: str, fates: Mapping[str, str]) -> str:
+    whens = " ".join(f"WHEN '{word}' THEN '{fate}'::fate" for word, fate in fates.items())
+    return f"CASE {column} {whens} END"
+
+
+UNUSUAL = f"""coalesce({_fate("type", KINDS)}, CASE WHEN {IS_ADVERTISEMENT} THEN 'advertisement'::fate
+    WHEN coalesce(type, '') = '' THEN 'no_event_type'::fate ELSE 'unknown_event_type'::fate END)"""
+"""The fate of an event whose type, in lower case, is not among SPELT as it is."""
 
 ISO_8601 = [f"%Y-%m-%d{t}%H:%M:%S{part}{z}" for t in "T " for part in (".%f", "") for z in ("", "Z")]
 
@@ -82,16 +96,16 @@ def stage(
 ) -> tuple[Counts, list[SuspectFile]]:
     """Read all sources into the table `staged`, those of `splits[s]` with split s, and count what cannot be read.
 
-    staged: file, user_id, track_id, kind, fate (of DROPPED, null: none yet), detail (what is unreadable, or the unknown
-    type) and the `columns`; a session is its hash. users and tracks: code and user_id or track_id of all rows, codes
-    in the order of the ids. The files that are returned have rows in the table `suspects`, which are not counted yet.
+    staged: file, user_id, track_id, fate (of LISTENING, or of DROPPED as far as it is known), detail (what is
+    unreadable, the unknown type, or which of LISTENING has no user) and the `columns`; a session is its hash.
+    users and tracks: code and user_id or track_id of all rows, codes in the order of the ids. The files that are
+    returned have rows in the table `suspects`, which are not counted yet.
     """
     names = dict.fromkeys(str(file.readable) for sources in splits for source in sources for file in source.files)
     connection.execute(f"CREATE TYPE file AS ENUM ({', '.join(map(text, names))})")
-    connection.execute(f"CREATE TYPE fate AS ENUM {DROPPED}")
-    connection.execute("CREATE TYPE kind AS ENUM ('play', 'skip', 'like')")
+    connection.execute(f"CREATE TYPE fate AS ENUM {LISTENING + DROPPED}")
     types = {column: type_ for column, (type_, _) in COLUMNS.items() if column in columns}
-    types = {"file": "file", "user_id": "VARCHAR", "track_id": "VARCHAR", "kind": "kind", "fate": "fate"} | types
+    types = {"file": "file", "user_id": "VARCHAR", "track_id": "VARCHAR", "fate": "fate"} | types
     described = ", ".join(f"{column} {type_}" for column, type_ in types.items())
     connection.execute(f"CREATE TABLE staged ({described}, detail VARCHAR)")
     parts = [_stage(connection, split, source, columns) for split, those in enumerate(splits) for source in those]
@@ -162,7 +176,7 @@ def _mark_control_characters(connection: duckdb.DuckDBPyConnection, what: str) -
     if count(connection, bad):
         connection.execute(
             f"UPDATE staged SET fate = 'unreadable', detail = '{BREAKS_LINES}' "
-            f"WHERE {what}_id IN (SELECT {what}_id {bad}) AND fate IS DISTINCT FROM 'unreadable'"
+            f"WHERE {what}_id IN (SELECT {what}_id {bad}) AND fate <> 'unreadable'"
         )
 
 
@@ -197,25 +211,20 @@ def _keep_unreadable(connection: duckdb.DuckDBPyConnection, part: Part) -> None:
 
 def _judged(source: Source, split: int, columns: Sequence[str], rows: str) -> str:
     """Return SQL for the columns of `staged`."""
-    spelt, kind, type_ = _kind("event_text", SPELT), _kind("type", KINDS), "lower(trim(event_text))"
+    spelt, unusual, type_ = _fate("event_text", SPELT), UNUSUAL, "lower(trim(event_text))"
     if not source.has("event"):
-        spelt, kind, type_ = "'play'::kind", "NULL", "NULL"
+        spelt, unusual, type_ = "'play'::fate", "NULL", "NULL"
     return f"""
-        SELECT {", ".join(("file", "user_id", "track_id", "kind", *columns))},
+        SELECT {", ".join(("file", "user_id", "track_id", *columns))},
             CASE WHEN problem IS NOT NULL THEN 'unreadable'::fate
-                 WHEN kind IS NOT NULL THEN CASE WHEN track_id IS NULL THEN 'no_track'::fate END
-                 WHEN {IS_ADVERTISEMENT} THEN 'advertisement'::fate
-                 WHEN coalesce(type, '') = '' THEN 'no_event_type'::fate
-                 ELSE 'unknown_event_type'::fate END AS fate,
-            CASE WHEN problem IS NOT NULL THEN problem WHEN kind IS NULL THEN type END AS detail
-        FROM (SELECT *, {split} AS split, coalesce(spelt, {kind}) AS kind, {_problem(source, {})} AS problem
+                 WHEN (track_id IS NULL OR user_id IS NULL) AND {is_listening("known")}
+                 THEN CASE WHEN track_id IS NULL THEN 'no_track'::fate ELSE 'no_user'::fate END
+                 ELSE known END AS fate,
+            CASE WHEN problem IS NOT NULL THEN problem WHEN known = 'unknown_event_type' THEN type
+                 WHEN user_id IS NULL THEN known::VARCHAR END AS detail
+        FROM (SELECT *, {split} AS split, coalesce(spelt, {unusual}) AS known, {_problem(source, {})} AS problem
               FROM (SELECT *, CASE WHEN spelt IS NULL THEN {type_} END AS type
                     FROM (SELECT *, {spelt} AS spelt, {_typed(source)} FROM ({rows}))))"""
-
-
-def _kind(column: str, kinds: Mapping[str, str]) -> str:
-    whens = " ".join(f"WHEN '{word}' THEN '{kind}'::kind" for word, kind in kinds.items())
-    return f"CASE {column} {whens} END"
 
 
 def _typed(source: Source) -> str:
