@@ -1,7 +1,7 @@
 """What `prepare` did, as numbers for a machine and as tables for a person."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import duckdb
@@ -106,29 +106,35 @@ def count_pairs(connection: duckdb.DuckDBPyConnection) -> PairCounts:
         connection.execute(
             f"CREATE TEMP TABLE {what}_splits AS SELECT {what}, bit_or(1 << split) AS splits FROM pairs GROUP BY {what}"
         )
-    splits = {name: _split_report(connection, split) for split, name in enumerate(NAMES)}
+    # Who is not in train has new pairs only.
+    new = _by_split(
+        connection,
+        f"count(*), count(*) FILTER ((user_splits.splits & track_splits.splits & {1 << TRAIN}) = 0) "
+        "FROM new_pairs JOIN user_splits USING (user) JOIN track_splits USING (track)",
+    )
+    totals = _by_split(connection, "count(*), sum(plays)::BIGINT, sum(skips)::BIGINT, sum(likes)::BIGINT FROM pairs")
+    splits = {
+        name: _split_report(connection, split, totals.get(split, (0, 0, 0, 0)), new.get(split, (0, 0)))
+        for split, name in enumerate(NAMES)
+    }
     # Pairs of train, and each new one once.
     pairs = splits[NAMES[TRAIN]].pairs + count(connection, "FROM (SELECT DISTINCT user, track FROM new_pairs)")
     return PairCounts(count(connection, "FROM user_splits"), count(connection, "FROM track_splits"), pairs, splits)
 
 
-def _split_report(connection: duckdb.DuckDBPyConnection, split: int) -> SplitReport:
-    totals = ", ".join(f"coalesce(sum({kind}), 0)::BIGINT" for kind in ("plays", "skips", "likes"))
-    [(pairs, plays, skips, likes)] = connection.execute(
-        f"SELECT count(*), {totals} FROM pairs WHERE split = {split}"
-    ).fetchall()
+def _by_split(connection: duckdb.DuckDBPyConnection, totals: str) -> dict[int, list[int]]:
+    """Return the totals, `... FROM ...`, of each split that has rows."""
+    return {split: found for split, *found in connection.execute(f"SELECT split, {totals} GROUP BY split").fetchall()}
+
+
+def _split_report(
+    connection: duckdb.DuckDBPyConnection, split: int, totals: Sequence[int], new_pairs: Sequence[int]
+) -> SplitReport:
+    pairs, plays, skips, likes = totals
+    new, unknown = (None, None) if split == TRAIN else new_pairs
     users, tracks = (
         count(connection, f"FROM {what}_splits WHERE splits & {1 << split} > 0") for what in ("user", "track")
     )
-    new = unknown = None
-    if split != TRAIN:
-        new = count(connection, f"FROM new_pairs WHERE split = {split}")
-        # Who is not in train has new pairs only.
-        unknown = count(
-            connection,
-            f"FROM new_pairs JOIN user_splits USING (user) JOIN track_splits USING (track) WHERE split = {split} "
-            f"AND (user_splits.splits & track_splits.splits & {1 << TRAIN}) = 0",
-        )
     return SplitReport(
         pairs=pairs,
         users=users,
