@@ -7,6 +7,7 @@ import os
 import signal
 import tempfile
 from functools import partial
+from multiprocessing import resource_tracker
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +16,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from service.settings import Settings
-from service.signals import ended_at_once
+from service.signals import ctrl_c_held_back, ended_at_once
 from service.telemetry import LOGGING, MULTIPROCESS_FOLDER
 
 if TYPE_CHECKING:  # a worker imports this module before it can answer its supervisor, and torch takes seconds
@@ -74,13 +75,28 @@ def _serve_with_workers(config: uvicorn.Config) -> int:
 
 
 class _Supervisor(Multiprocess):
-    """uvicorn's, but one that keeps no end of what is its workers': neither of their pipes nor of the door."""
+    """uvicorn's, but one that keeps no end of what is its workers', neither of their pipes nor of the door.
+
+    And Ctrl-C is for it alone: it ends its workers by SIGTERM.
+    """
+
+    def init_processes(self) -> None:
+        """Start the workers."""
+        resource_tracker.ensure_running()  # to start that with the first of them would let Ctrl-C through again
+        with ctrl_c_held_back():
+            super().init_processes()
 
     def keep_subprocess_alive(self) -> None:
         """Replace the dead; a pipe still open here would not tell of a death, and signals would wait as long as it."""
         for process in self.processes:
             process.child_conn.close()
-        super().keep_subprocess_alive()
+        with ctrl_c_held_back():
+            super().keep_subprocess_alive()
+
+    def restart_all(self) -> None:
+        """Replace all, one after the other."""
+        with ctrl_c_held_back():
+            super().restart_all()
 
     def terminate_all(self) -> None:
         """Stop the workers; a socket still open here would take connections that nobody answers."""

@@ -1,4 +1,4 @@
-"""What SIGTERM and Ctrl-C do while nothing is served: end the process at once, with 0."""
+"""What SIGTERM and Ctrl-C do while nothing is served, and who is told of them."""
 
 import os
 import signal
@@ -19,3 +19,17 @@ def ended_at_once() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def ctrl_c_held_back() -> Iterator[None]:
+    """Have Ctrl-C wait until this is over; a process that is started meanwhile never hears of it.
+
+    A terminal sends it to all processes of a command, and one that has only begun to import would end with a
+    traceback. The parent hears it, and ends the others in order.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -151,8 +151,10 @@ def test_a_signal_ends_it_at_once_while_it_imports(
 
 @contextmanager
 def told(command: list[str | Path], *signs: str) -> Iterator[subprocess.Popen]:
-    """A process that has written lines with these signs, one after the other."""
-    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+    """A process, first of a group, that has written lines with these signs, one after the other."""
+    with subprocess.Popen(
+        command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         try:
             assert process.stderr is not None
             for sign in signs:
@@ -176,6 +178,23 @@ def test_workers_that_still_import_do_not_hold_up_the_end(published: Path) -> No
     assert process.returncode == 0
     assert "Traceback" not in rest
     assert "Started server process" not in rest
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="the system has no /proc")
+@pytest.mark.parametrize("after", [0, 0.1], ids=["at-once", "a-little-later"])
+def test_ctrl_c_reaches_workers_that_have_just_begun_by_their_parent_alone(published: Path, after: float) -> None:
+    """A terminal sends it to all of them; a worker that had not come to hear it would end with a traceback."""
+    command = [sys.executable, "-m", "service", "--models", published, "--port", "0", "--workers", "2"]
+    with told(command, "Started parent process") as process:
+        while len(workers_of(process.pid)) < 2:
+            time.sleep(0.001)
+        time.sleep(after)
+        os.killpg(process.pid, signal.SIGINT)
+        _, rest = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 0
+    assert "Traceback" not in rest
+    assert "Received SIGINT, exiting." in rest
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="the system has no /proc")
