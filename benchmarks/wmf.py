@@ -198,12 +198,12 @@ def score_cost(users: torch.Tensor, by_dim: torch.Tensor) -> float:
 
 
 def quality(source: Path | None) -> list[Row]:
-    """Judge the presets, and `default` at other dims, on the hold-out of playlists-2018."""
+    """Judge the presets, and `default` at other dims, on a hold-out of playlists-2018."""
     if source is None:
         print("quality: TUTTI_DATA is not set, left out", file=sys.stderr)
         return []
     torch.set_num_threads(1)
-    data = prepared_holdout(source / "playlists-2018", "targets")
+    data = prepared_holdout(source / "playlists-2018", "complete")
     models = {"original": WMF.preset("original"), "default": WMF()}
     models |= {f"default, dim {dim}": WMF(dim=dim) for dim in (32, 64, 128, 256)} | {"large": WMF.preset("large")}
     rows: list[Row] = []
