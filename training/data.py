@@ -197,6 +197,13 @@ def interactions_of(pairs: pd.DataFrame) -> Interactions:
     )
 
 
+def mean_length(scores: csr_array) -> float:
+    """Return the mean number of tracks with a score above 0, of those who have any."""
+    heard = scores.data > 0
+    lengths = np.bincount(np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))[heard])
+    return float(lengths[lengths > 0].mean())
+
+
 def positions_of(pairs: pd.DataFrame) -> tuple[NDArray[np.int32] | None, NDArray[np.bool_] | None]:
     """Return numbers that sort each user's pairs in their order, and whether times gave them; None where nothing does.
 

@@ -75,11 +75,18 @@ def test_a_guest_is_scored_as_the_parts_would_score_them(store: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("liked", "of_wmf"),
-    [(1, 0.9), (5, 0.9), (10, 0.5), (20, 0.1), (30, 0.1)],  # 10 is half way from 5 to 20, as 2 x 5 and as 20 / 2
+    ("liked", "known_length", "of_wmf"),
+    [
+        (1, {}, 0.9),
+        (5, {}, 0.9),
+        (10, {}, 0.5),  # half way from 5 to 20, as 2 x 5 and as 20 / 2
+        (20, {}, 0.1),
+        (30, {}, 0.1),
+        (20, {"known_length": 80.0}, 0.5),
+    ],
 )
 def test_the_fewer_tracks_a_guest_likes_the_more_the_guest_weights_decide(
-    tmp_path: Path, liked: int, of_wmf: float
+    tmp_path: Path, liked: int, known_length: dict[str, float], of_wmf: float
 ) -> None:
     songs = [f"s{row:02}" for row in range(40)]
     plays = {"ann": dict.fromkeys(songs, 1.0)}
@@ -93,6 +100,7 @@ def test_the_fewer_tracks_a_guest_likes_the_more_the_guest_weights_decide(
     for part, guest_weight in zip(parts, (0.1, 0.9), strict=True):
         assert isinstance(part, dict)
         part["guest_weight"] = guest_weight
+    artifact.manifest.scoring.update(known_length)
     guest = [torch.arange(liked)]
 
     model, ease, wmf = recommender_of(artifact), worlds.load(tmp_path, "ease"), worlds.load(tmp_path, "wmf")

@@ -17,7 +17,7 @@ from training.commands.train import summary
 from training.data import PreparedData
 from training.models import ALGORITHMS
 from training.models.algorithm import Fitted, silent
-from training.models.blend import CANDIDATES, Blend, changed, shortlist, usual
+from training.models.blend import CANDIDATES, Blend, changed, known_length, shortlist, usual
 from training.publishing import Training, publish
 
 
@@ -164,6 +164,14 @@ def test_weights_of_guests_may_be_given_apart(store: ArtifactStore, board: Prepa
         (0.75, 0),
         (0.25, 1),
     ]
+
+
+def test_a_guest_is_as_good_as_known_with_twice_the_mean_history() -> None:
+    short = prepared([(f"u{user}", f"t{track}", 1.0) for user in range(3) for track in range(4)])
+    long = prepared([(f"u{user}", f"t{track}", 1.0) for user in range(3) for track in range(20 + 10 * user)])
+
+    assert known_length(short) == 20  # but not with a handful
+    assert known_length(long) == 60  # 20, 30 and 40 tracks
 
 
 def test_a_part_that_knows_users_alone_has_no_say_for_guests(store: ArtifactStore, board: PreparedData) -> None:

@@ -16,7 +16,7 @@ from service.core.errors import TrainingError
 from service.core.ranking import top_k
 from service.core.recommenders import blend as served_as
 from service.core.recommenders.blend import FEW, BlendPart, Parts, prefixed
-from training.data import PreparedData
+from training.data import PreparedData, mean_length
 from training.metrics import Positions, Truth, average_precision, ndcg, sample
 from training.models.algorithm import Algorithm, Fitted, Progress, silent
 from training.models.ease import EASE
@@ -134,7 +134,7 @@ class Blend(Algorithm):
         about = [part.about.model_copy(update={"weight": own, "guest_weight": guest}) for part, own, guest in shares]
         return Fitted(
             arrays={**arrays, "part_spreads": spreads},
-            scoring={"parts": [part.model_dump(mode="json") for part in about]},
+            scoring={"parts": [part.model_dump(mode="json") for part in about], "known_length": known_length(data)},
             metrics={
                 **{f"weight_{part.about.name}": own for part, own, _ in shares},
                 **{f"guest_weight_{part.about.name}": guest for part, _, guest in shares},
@@ -165,6 +165,11 @@ class Blend(Algorithm):
             torch.from_numpy(rng.choice(histories[[guest]].indices, FEW, replace=False)).long() for guest in guests
         ]
         return of_guests(models, guests, named, truth).climb(METRICS[self.metric], progress)
+
+
+def known_length(data: PreparedData) -> float:
+    """Return how many liked tracks make a guest as good as known: twice the mean history, as a guest chooses them."""
+    return max(served_as.MANY, 2 * mean_length(data.interactions.matrix))
 
 
 def published_part(store: ArtifactStore, name: str, data: PreparedData) -> Part:

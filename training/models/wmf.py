@@ -15,7 +15,7 @@ from service.core.errors import DataError, TrainingError
 from training.als import batched, cholesky, conjugate_gradient, dense
 from training.als.alternating import alternate
 from training.als.objective import Objective, loss, make_objective
-from training.data import PreparedData
+from training.data import PreparedData, mean_length
 from training.factors import Factors, Floats
 from training.models.algorithm import Algorithm, Count, Fitted, Progress, Range
 from training.neighbours import Listeners
@@ -266,13 +266,6 @@ class WMF(Algorithm):
 def density(scores: csr_array) -> float:
     """Return the share of all cells whose score is above 0."""
     return float(np.count_nonzero(scores.data) / math.prod(scores.shape))
-
-
-def mean_length(scores: csr_array) -> float:
-    """Return the mean number of tracks with a score above 0, of those who have any."""
-    heard = scores.data > 0
-    lengths = np.bincount(np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))[heard])
-    return float(lengths[lengths > 0].mean())
 
 
 def logarithmic_weight(heard: csr_array, eps: float) -> Floats:

@@ -20,8 +20,8 @@ PARTS: Final[dict[str, type[Factors] | type[ItemItem]]] = {Factors.kind: Factors
 FEW: Final = 5
 """Tracks up to which a guest is scored by the guest weights alone."""
 
-MANY: Final = 20
-"""Tracks from which a guest is scored as a known user is."""
+MANY: Final = 20.0
+"""Tracks from which a guest is scored as a known user is, unless the manifest says how many."""
 
 Parts = Sequence[Factors | ItemItem]
 
@@ -53,6 +53,8 @@ class BlendScoring(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     parts: tuple[BlendPart, ...] = Field(min_length=1)
+    known_length: float = Field(default=MANY, gt=FEW, allow_inf_nan=False)
+    """Liked tracks from which a guest is scored as a known user is."""
 
 
 class Blend:
@@ -63,14 +65,21 @@ class Blend:
     and at its end the m_p themselves, so scores stay linear in vectors.
 
     What is best for a known user is not best for a guest with a handful of tracks: up to `FEW` of them have the guest
-    weights, `MANY` the weights of known users, and between the two w_p moves with the logarithm of their number.
+    weights, `known_length` the weights of known users, and between the two w_p moves with the logarithm of their
+    number.
     """
 
     kind: Final = "blend"
     default_strategy: Final = "fair_share"
 
     def __init__(
-        self, artifact: Artifact, parts: Parts, weights: Tensor, guest_weights: Tensor, spreads: Tensor
+        self,
+        artifact: Artifact,
+        parts: Parts,
+        weights: Tensor,
+        guest_weights: Tensor,
+        spreads: Tensor,
+        known_length: float,
     ) -> None:
         self.users, self.tracks = artifact.users, artifact.tracks
         self.history = artifact.history
@@ -82,6 +91,7 @@ class Blend:
         """(parts,)"""
         self._spreads = spreads
         """(users, parts)"""
+        self._known_length = known_length
         nobody = torch.empty(0, dtype=torch.long)
         self._widths = [*(part.user_vectors(nobody).shape[1] for part in parts), len(parts)]
 
@@ -97,7 +107,7 @@ class Blend:
             (part.weight, part.weight if part.guest_weight is None else part.guest_weight) for part in scoring.parts
         ]
         weights, guest_weights = torch.tensor(shares, device=artifact.device).T
-        return cls(artifact, parts, weights, guest_weights, spreads)
+        return cls(artifact, parts, weights, guest_weights, spreads, scoring.known_length)
 
     def user_vectors(self, user_rows: Tensor) -> Tensor:
         """Return the vectors that the parts have stored, weighted."""
@@ -112,7 +122,7 @@ class Blend:
     def _weights_of(self, lengths: Sequence[int]) -> Tensor:
         """Return the weights (n, parts) for guests with so many liked tracks, at least one each."""
         known = torch.tensor(lengths, dtype=torch.float32, device=self._weights.device)
-        known = (known / FEW).log() / math.log(MANY / FEW)
+        known = (known / FEW).log() / math.log(self._known_length / FEW)
         return torch.lerp(self._guest_weights, self._weights, known.clamp(0, 1)[:, None])
 
     def _joined(self, vectors: list[Tensor], weights: Tensor, spread: Tensor) -> Tensor:
