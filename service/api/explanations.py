@@ -14,13 +14,12 @@ def add_explanation(
     party, ids, durations = translation.party, model.recommender.tracks.ids, model.catalogue.durations_ms
     filled_from = len(ranking.rows) - ranking.filled
     names = [_name(party, voter) for voter in ranking.voters]
-    alone = answer.get("group", {}).get("status") != "known"  # what a group's own vote did is not told
     columns = zip(answer["tracks"], explanation.picked_for, explanation.sentences, explanation.opinions, strict=True)
     for place, (track, picked_for, sentence, opinions) in enumerate(columns):
         if place < filled_from:
             track["source_model"] = model.manifest.name
         track["picked_for"] = [party.origin(listener) for listener in picked_for]
-        if sentence is not None and alone:
+        if sentence is not None:
             track["why"] = sentence.format(*names)
         track["explanation"] = [_opinion(opinion, translation) for opinion in opinions]
     shares = explanation.shares

@@ -85,7 +85,7 @@ class Explanation:
     """Row of the track with the highest lowest percentile; None where somebody likes nothing of the list."""
     sentences: list[str | None]
     """For each track what the strategy says of it; members are named as `{0}`, `{1}`, ..., by their place among those
-    with a taste. None where the track fills the list, and throughout with fewer than two tastes."""
+    with a taste. None where the track fills the list, and throughout with fewer than two tastes or if others voted."""
 
     @property
     def shares(self) -> dict[int, float]:
@@ -202,7 +202,7 @@ def _brings_together(ranking: GroupRanking) -> int | None:
 def _sentences(model: Recommender, query: GroupQuery, ranking: GroupRanking, relevance: Tensor) -> list[str | None]:
     """Return what the strategy says of each track, from the relevance (members, tracks) of every track."""
     chosen, filled = ranking.rows[: len(ranking.rows) - ranking.filled], [None] * ranking.filled
-    if len(ranking.voters) < 2 or not chosen:
+    if len(ranking.voters) < 2 or not chosen or not ranking.members_alone:
         return [None] * len(ranking.rows)
     excluded = torch.from_numpy(excluded_rows(model, query)).to(relevance.device)
     said = SENTENCES[query.strategy](

@@ -92,6 +92,8 @@ class GroupRanking:
     """How many tracks at the end are there for their popularity alone, because no member has an opinion on more."""
     candidates: int
     """Tracks that were left to choose from."""
+    members_alone: bool = True
+    """Whether nobody else had a vote, so that what the strategy says of its tracks is true of these members."""
     vectors: Tensor | None = field(default=None, repr=False, compare=False)
     """(voters, dim) where a member was folded in: that takes long, and an explanation needs them again."""
 

@@ -24,4 +24,11 @@ def without_own_voter(model: Recommender, query: GroupQuery, ranking: GroupRanki
     """
     excluded = frozenset(excluded_rows(model, query).tolist())
     alone = replace(query, members=query.members[:-1], excluded=excluded)
-    return alone, replace(ranking, voters=ranking.voters[:-1], member_scores=ranking.member_scores[:-1])
+    of_members = replace(
+        ranking,
+        voters=ranking.voters[:-1],
+        member_scores=ranking.member_scores[:-1],
+        members_alone=False,
+        vectors=None if ranking.vectors is None else ranking.vectors[:-1],
+    )
+    return alone, of_members

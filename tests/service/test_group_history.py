@@ -9,6 +9,7 @@ import pytest
 
 from service.core.artifacts import ArtifactStore
 from service.core.ids import group_key
+from service.core.strategies import STRATEGIES
 from service.settings import Settings
 from tests.service.test_recommendations import ask, codes, track_ids
 from tests.service.worlds import CATALOGUE, FACTORS, HISTORY, TRACKS, USERS, calibration_of, serving
@@ -82,6 +83,22 @@ async def test_members_and_reasons_speak_of_the_members_as_before(band: httpx.As
     assert not any("why" in track for track in answer["tracks"])  # the strategy heard one voter more
     assert answer["group"]["status"] == "known"
     assert answer["group"]["taste_match"] == 0.0
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+@pytest.mark.parametrize(
+    "member", [{"liked_track_ids": ["rock-2"]}, {"user_id": "bob", "liked_track_ids": ["rock-2"]}, {"user_id": "bob"}]
+)
+async def test_reasons_are_given_whoever_listens_and_whatever_the_strategy(
+    band: httpx.AsyncClient, member: dict[str, object], strategy: str
+) -> None:
+    members = [{"user_id": "ann"}, member]
+
+    answer = await ask(band, members=members, group_id="band", model="wmf", strategy=strategy, limit=6, explain=True)
+
+    assert {line["member"] for track in answer["tracks"] for line in track["explanation"]} == {0, 1}
+    assert {track["source_model"] for track in answer["tracks"] if "source_model" in track} <= {"wmf"}
+    assert not any("why" in track for track in answer["tracks"])
 
 
 @pytest.mark.parametrize("explain", [False, True])
