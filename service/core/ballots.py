@@ -151,9 +151,12 @@ class Ballots:
         of_eligible: NDArray[np.float32] = self._best(k, self.eligible)[0].clamp(min=0).numpy(force=True)
         return of_eligible
 
-    def best_tracks(self, k: int) -> tuple[Tensor, Tensor]:
-        """Return votes (-inf past the last allowed) and rows of each member's k best tracks that they may get."""
-        return self._best(k, self.allowed)
+    def best_tracks(self, k: int, *, or_played: bool = False) -> tuple[Tensor, Tensor]:
+        """Return votes (-inf past the last allowed) and rows of each member's k best tracks that they may get.
+
+        With `or_played` what was played is among them.
+        """
+        return self._best(k, self.eligible if or_played else self.allowed)
 
     def _best(self, k: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         votes = self.votes if mask is None else self.votes.masked_fill(~mask[:, None, :], -torch.inf)

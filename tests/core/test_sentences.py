@@ -111,6 +111,16 @@ def test_what_was_played_counts_as_had() -> None:
     assert said("greedy_lm", votes, [3], played=[0]) == ["Bob is served least, with 30 %"]
 
 
+def test_turns_go_on_after_what_was_played() -> None:
+    votes = [[1.0, 0.9, 0.8, 0.0], [0.0, 0.0, 0.7, 0.6]]
+
+    assert said("round_robin", votes, [2, 1], played=[0]) == ["Bob's turn", "Ann's turn"]
+
+
+def test_whose_turn_it_was_is_not_said_where_nobody_is_seen_to_like_the_track() -> None:
+    assert said("round_robin", [[1.0, 0.0], [1.0, 0.0]], [0, 1]) == ["Ann's turn", ""]
+
+
 @given(seed=st.integers(0, 10**6), members=st.integers(2, 5), k=st.integers(1, 20))
 def test_turns_are_those_that_the_tracks_were_picked_in(seed: int, members: int, k: int) -> None:
     votes = random_votes(seed, members)

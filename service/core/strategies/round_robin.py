@@ -8,15 +8,23 @@ from service.core.sentences import Chosen, name
 
 
 def round_robin(ballots: Ballots, k: int) -> Tensor:
-    """Let members pick in request order; a member of weight 2 has two turns where one of weight 1 has one."""
-    values, rows = ballots.best_tracks(k)
+    """Let members pick in request order; a member of weight 2 has two turns where one of weight 1 has one.
+
+    Whoever would have picked a track that was played has had that turn.
+    """
+    most_played = ballots.played.shape[1]
+    values, rows = ballots.best_tracks(k + most_played, or_played=True)
     favourites = rows.masked_fill(values <= 0, NONE).tolist()
-    picks = [list(_pick(*group, k)) for group in zip(favourites, ballots.weights.tolist(), strict=True)]
-    return rows.new_tensor([[*picked, *[NONE] * (k - len(picked))] for picked in picks])
+    lists = []
+    for group, weights, played in zip(favourites, ballots.weights.tolist(), ballots.played.tolist(), strict=True):
+        heard = set(played)
+        picked = [row for row in _pick(group, weights, k + most_played) if row not in heard][:k]
+        lists.append([*picked, *[NONE] * (k - len(picked))])
+    return rows.new_tensor(lists)
 
 
 def _pick(favourites: list[list[int]], weights: list[float], k: int) -> dict[int, int]:
-    """Return the tracks in the order of picking, and whose turn it was; favourites are at least as long as the list.
+    """Return the first k tracks in the order of picking, and whose turn it was.
 
     Turns are nginx's smooth weighted round-robin: who is owed most picks and then owes the whole of a round.
     """
@@ -39,11 +47,12 @@ def _pick(favourites: list[list[int]], weights: list[float], k: int) -> dict[int
 def round_robin_says(chosen: Chosen) -> list[str | None]:
     """Say whose turn it was.
 
-    Among the tracks of the list alone everybody picks as they did among all.
+    Among the tracks of the list and those played alone everybody picks as they did among all.
     """
-    tracks = chosen.votes.shape[1]
-    order = (-chosen.votes).argsort(axis=1, kind="stable")
-    liked = np.take_along_axis(chosen.votes, order, axis=1) > 0
-    favourites = np.pad(np.where(liked, order, NONE), ((0, 0), (0, 1)), constant_values=NONE)
-    turns = _pick(favourites.tolist(), chosen.weights.tolist(), tracks)
-    return [f"{name(turns[track])}'s turn" for track in range(tracks)]
+    votes = np.concatenate([chosen.played, chosen.votes], axis=1)
+    played, tracks = chosen.played.shape[1], votes.shape[1]
+    order = (-votes).argsort(axis=1, kind="stable")
+    liked = np.take_along_axis(votes, order, axis=1) > 0
+    turns = _pick(np.where(liked, order, NONE).tolist(), chosen.weights.tolist(), tracks)
+    # What was hardly liked when it was picked may, by rounding, not be liked at all when it is looked at again.
+    return [f"{name(turns[track])}'s turn" if track in turns else None for track in range(played, tracks)]
