@@ -287,6 +287,7 @@ class Candidates(NamedTuple):
             if max(figures) <= reached:
                 break
             reached, weights = max(figures), steps[int(np.argmax(figures))]
+        progress(MOST_STEPS, MOST_STEPS, f"weights, {reached:.4f}")
         return weights
 
 
