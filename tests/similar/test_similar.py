@@ -22,7 +22,7 @@ from tests.training.worlds import write
 from training.__main__ import main
 from training.data import Interactions, Pairs, PreparedData
 from training.models.algorithm import silent
-from training.models.similar import Similar, first_columns, mean_cosine, shown_somewhere
+from training.models.similar import Similar, first_columns, mean_cosine, shown_somewhere, with_borrowed
 
 NOBODY = np.empty(0, dtype=np.int64)
 
@@ -77,17 +77,31 @@ def slow_similarity(
     return table
 
 
+def slow_borrowed(table: np.ndarray, heard: np.ndarray) -> np.ndarray:
+    """The table in which tracks without listeners also have the neighbours of their played neighbours."""
+    longer = table.copy()
+    for track in np.flatnonzero(~heard):
+        own = table[track]
+        lenders = np.flatnonzero((own > 0) & heard)
+        for other in range(len(table)):
+            if len(lenders) and own[other] == 0 and other != track:
+                mean = np.average(table[lenders, other], weights=own[lenders])
+                longer[track, other] = own[own > 0].min() * mean
+    return longer
+
+
 @given(seed=st.integers(0, 10**6), shrinkage=st.sampled_from([0.5, 20.0]), content=st.sampled_from([0.0, 0.5, 1.0]))
 def test_scores_are_those_of_the_formula(seed: int, shrinkage: float, content: float) -> None:
     rng = np.random.default_rng(seed)
     log = (rng.random((12, 9)) < 0.3).astype(float)
+    log[:, rng.random(9) < 0.2] = 0
     artists = [str(artist) for artist in rng.integers(3, size=9)]
     albums = [f"{artist}{album}" for artist, album in zip(artists, rng.integers(2, size=9), strict=True)]
     catalogue = [TrackInfo(artist=artist, album_id=album) for artist, album in zip(artists, albums, strict=True)]
 
     found = lists(Similar(shrinkage=shrinkage, content=content), prepared(log, catalogue))
 
-    expected = slow_similarity(log, artists, albums, shrinkage, content)
+    expected = slow_borrowed(slow_similarity(log, artists, albums, shrinkage, content), log.sum(axis=0) > 0)
     for row, neighbours in zip(expected, found, strict=True):
         assert neighbours == pytest.approx({track: score for track, score in enumerate(row) if score > 0}, abs=1e-6)
         assert list(neighbours.values()) == sorted(neighbours.values(), reverse=True)
@@ -116,7 +130,40 @@ def test_a_track_that_nobody_played_gets_its_album_then_its_artist_popular_ones_
 
     cold = lists(Similar(), prepared(log, list(adele.values())))[5]
 
-    assert [list(adele)[track] for track in cold] == ["hello", "million years", "skyfall", "someone"]
+    assert [list(adele)[track] for track in cold] == ["hello", "million years", "skyfall", "someone", "roar"]
+
+
+def test_a_track_that_nobody_played_goes_on_with_what_its_neighbours_name() -> None:
+    catalogue = [TrackInfo(artist=artist) for artist in ("Adele", "Adele", "Bach", "Katy", "Adele")]
+    #                hello skyfall fugue roar cold
+    log = np.array([[1, 1, 0, 1, 0], [1, 0, 1, 0, 0], [0, 1, 0, 0, 0]])
+
+    cold = lists(Similar(shrinkage=1.0, content=1.0), prepared(log, catalogue))[4]
+
+    # two of Adele have 1 of sqrt(2 * 2) listeners in common; hello and skyfall both name roar, only hello the fugue
+    both = 1 / (2**0.5 + 1)
+    assert list(cold) == [0, 1, 3, 2]
+    assert cold == pytest.approx({0: 0.5, 1: 0.5, 3: 0.5 * both, 2: 0.5 * both / 2})
+
+
+def test_what_is_borrowed_names_each_recording_once() -> None:
+    roar = [TrackInfo(title="Roar", artist="Katy", album_id=album) for album in ("single", "prism")]
+    hello, cold = (TrackInfo(title=title, artist="Adele") for title in ("Hello", "Easy on Me"))
+    #                single prism hello cold
+    log = np.array([[1, 0, 1, 0], [0, 1, 1, 0], [0, 1, 0, 0]])
+
+    assert list(lists(Similar(), prepared(log, [*roar, hello, cold]))[3]) == [2, 1]
+
+
+def test_a_place_taken_over_in_the_list_of_a_track_that_nobody_played_stays_taken() -> None:
+    ranked = csr_array((np.array([0.5, 0.5, 0.3]), np.array([2, 1, 3]), np.array([0, 2, 2, 3, 3])), shape=(4, 4))
+    listeners = np.array([0.0, 9, 1, 1])  # of equal scores, the more popular would come first
+
+    longer = with_borrowed(ranked, listeners, np.arange(4), 3)
+
+    assert longer[[0]].indices.tolist() == [2, 1, 3]
+    assert longer[[0]].data.tolist() == pytest.approx([0.5, 0.5, 0.5 * 0.3 / 2])
+    assert longer[[1, 2, 3]].toarray().tolist() == ranked[[1, 2, 3]].toarray().tolist()
 
 
 def test_a_track_that_nobody_played_has_neighbours_where_nobody_played_two_of_one_artist() -> None:
@@ -140,9 +187,10 @@ def test_releases_of_a_recording_share_their_listeners_and_one_place() -> None:
 
 
 def test_as_many_of_other_artists_are_kept_as_of_all() -> None:
-    catalogue = [TrackInfo(artist="Bach")] * 5 + [TrackInfo(artist="Ravel")] * 5
-    log = np.ones((3, 10))
+    catalogue = [TrackInfo(artist="Bach")] * 5 + [TrackInfo(artist="Ravel")] * 6
+    log = np.ones((3, 11))
     log[1:, 5:] = 0
+    log[:, 10] = 0
 
     for row, neighbours in enumerate(lists(Similar(neighbours=3), prepared(log, catalogue))):
         foreign = [track for track in neighbours if (track < 5) != (row < 5)]
@@ -230,13 +278,19 @@ async def answer(models: Path, path: str) -> httpx.Response:
         return await client.get(path)
 
 
-async def test_a_cold_track_is_answered_from_its_artist(models: Path) -> None:
+async def test_a_cold_track_is_answered_from_its_artist_then_from_the_neighbours_of_that(models: Path) -> None:
     response = await answer(models, "/similar-tracks/easy%20on%20me")
 
     assert response.status_code == 200
     body = response.json()
-    assert [item["title"] for item in body["items"]] == ["hello", "skyfall"]
-    assert (body["total"], body["next"], body["model"]["name"]) == (2, None, "similar")
+    assert [item["title"] for item in body["items"]] == ["hello", "skyfall", "roar"]
+    assert (body["total"], body["next"], body["model"]["name"]) == (3, None, "similar")
+
+
+async def test_a_cold_track_has_neighbours_by_other_artists(models: Path) -> None:
+    body = (await answer(models, "/similar-tracks/easy%20on%20me?exclude_same_artist=true")).json()
+
+    assert [item["track_id"] for item in body["items"]] == ["roar"]
 
 
 async def test_a_cold_track_is_among_the_neighbours_of_its_artist(models: Path) -> None:

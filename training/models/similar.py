@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from training.data import PreparedData
 from training.models.algorithm import Algorithm, Count, Fitted, Progress
 from training.neighbours import arrays_of, stacked
-from training.recordings import UNLABELLED, Recordings, artist_of, labels_of
+from training.recordings import UNLABELLED, Recordings, artist_of, indicator, labels_of
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -27,8 +27,9 @@ class Similar(Algorithm):
     """B_ij = (common_ij + shrinkage * prior_ij) / (sqrt(n_i n_j) + shrinkage), for n_i the listeners of track i.
 
     The cosine of the listeners, shrunk not to 0 but towards what is expected of two tracks of one album or artist,
-    so a track that nobody has played has neighbours too. Releases of one recording count as one. Each track keeps
-    its nearest, and its nearest of other artists, so that either list can be read from the artifact.
+    so a track that nobody has played has neighbours too, and behind them those of its neighbours. Releases of one
+    recording count as one. Each track keeps its nearest, and its nearest of other artists, so that either list can be
+    read from the artifact.
     """
 
     kind: ClassVar[str] = "item_item"
@@ -65,9 +66,11 @@ class Similar(Algorithm):
         made_by = artist_of_track[recordings.shown]
         blocks = []
         for begin, block in similarity_blocks(played, kin, self.shrinkage):
-            blocks.append(nearest(block, begin, listeners, made_by, self.neighbours))
+            own = made_by[begin : begin + block.shape[0]]
+            blocks.append(cut(best_first(block, listeners), own, made_by, self.neighbours))
             progress(begin + block.shape[0], len(listeners))
         ranked = shown_somewhere(stacked(blocks), self.neighbours)
+        ranked = with_borrowed(ranked, listeners, made_by, self.neighbours)
         reachable = np.isin(np.arange(len(listeners)), first_columns(ranked, self.neighbours)).mean()
         rows = ranked[recordings.of_track]
         rows = csr_array((rows.data, recordings.shown[rows.indices], rows.indptr), shape=(scores.shape[1],) * 2)
@@ -117,23 +120,30 @@ def similarity_blocks(
         yield begin, csr_array((values, (rows, columns)), shape=evidence.shape)
 
 
-def nearest(block: csr_array, begin: int, listeners: Floats, made_by: Ints, size: int) -> csr_array:
-    """Return of each row its `size` highest and as many of other artists, best first; of equals the more popular.
+def best_first(block: csr_array, listeners: Floats) -> csr_array:
+    """Return rows with their highest entries first; of equals the more popular."""
+    order = np.lexsort((block.indices, -listeners[block.indices], -block.data, row_numbers(block)))
+    return csr_array((block.data[order], block.indices[order], block.indptr), shape=block.shape)
 
-    The rows are those of the tracks from `begin` on. A few more of other artists are kept, since `shown_somewhere` may
-    take some away.
+
+def cut(ranked: csr_array, own: Ints, made_by: Ints, size: int) -> csr_array:
+    """Return of each ranked row its first `size` and as many that are not by its `own` artist, (rows,).
+
+    A few more of other artists are kept, since `shown_somewhere` may take some away.
     """
-    rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
-    order = np.lexsort((block.indices, -listeners[block.indices], -block.data, rows))
-    columns, values = block.indices[order], block.data[order]
-    own = made_by[begin + rows]
-    foreign = (own != made_by[columns]) | (own == UNLABELLED)
+    rows = row_numbers(ranked)
+    foreign = (own[rows] != made_by[ranked.indices]) | (own[rows] == UNLABELLED)
     before = np.cumsum(foreign) - foreign
-    foreign_before = before - before[block.indptr[rows]] if len(rows) else before
-    place = np.arange(len(rows)) - block.indptr[rows]
+    foreign_before = before - before[ranked.indptr[rows]] if len(rows) else before
+    place = np.arange(len(rows)) - ranked.indptr[rows]
     kept = (place < size) | (foreign & (foreign_before < size + _RESERVED))
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows[kept], minlength=block.shape[0]))])
-    return csr_array((values[kept], columns[kept], indptr), shape=block.shape)
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows[kept], minlength=ranked.shape[0]))])
+    return csr_array((ranked.data[kept], ranked.indices[kept], indptr), shape=ranked.shape)
+
+
+def row_numbers(rows: csr_array) -> Ints:
+    """Return the row of every entry."""
+    return np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
 
 
 def first_columns(ranked: csr_array, size: int) -> Ints:
@@ -163,3 +173,40 @@ def shown_somewhere(ranked: csr_array, size: int) -> csr_array:
             row[place] = track
             break
     return csr_array((ranked.data, columns, ranked.indptr), shape=ranked.shape)
+
+
+def with_borrowed(ranked: csr_array, listeners: Floats, made_by: Ints, size: int) -> csr_array:
+    """Return ranked rows in which those of tracks that nobody has played go on with what their neighbours name."""
+    heard, unheard = np.flatnonzero(listeners > 0), np.flatnonzero(listeners == 0)
+    blocks = [ranked[heard]]
+    for begin in range(0, len(unheard), _ROWS_AT_ONCE):
+        tracks = unheard[begin : begin + _ROWS_AT_ONCE]
+        own = ranked[tracks]
+        further = best_first(borrowed(own, tracks, ranked, listeners), listeners)
+        blocks.append(cut(continued(own, further), made_by[tracks], made_by, size))
+    return stacked(blocks)[np.argsort(np.concatenate([heard, unheard]))]
+
+
+def borrowed(own: csr_array, tracks: Ints, ranked: csr_array, listeners: Floats) -> csr_array:
+    """Return what the played neighbours of tracks c name and their `own` rows of B do not, (tracks c, tracks).
+
+    Track j gets min_i B_ci * sum_i B_ci B_ij / sum_i B_ci: the mean of its scores with the played neighbours i of c,
+    times the lowest score in the own row of c, behind which it comes.
+    """
+    lenders = csr_array((own.data * (listeners[own.indices] > 0), own.indices, own.indptr), shape=own.shape)
+    known = own + indicator(np.arange(len(tracks)), tracks, own.shape)
+    named = lenders @ ranked
+    named = (named - named.multiply(known > 0)).tocoo()
+    new = named.data > 0
+    rows, columns = named.row[new], named.col[new]
+    lowest = own.data[own.indptr[rows + 1] - 1]
+    values = lowest * named.data[new] / lenders.sum(axis=1)[rows]
+    return csr_array((values, (rows, columns)), shape=own.shape)
+
+
+def continued(ranked: csr_array, further: csr_array) -> csr_array:
+    """Return each ranked row with the entries of another one behind its own."""
+    order = np.argsort(np.concatenate([row_numbers(ranked), row_numbers(further)]), kind="stable")
+    values = np.concatenate([ranked.data, further.data])[order]
+    columns = np.concatenate([ranked.indices, further.indices])[order]
+    return csr_array((values, columns, ranked.indptr + further.indptr), shape=ranked.shape)
