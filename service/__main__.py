@@ -14,12 +14,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = _given(arguments)
         from pydantic import ValidationError
 
+        from service.faults import faults
         from service.settings import Settings
 
         try:
             settings = Settings(**given)
         except ValidationError as error:
-            print("; ".join(f"{_place(each['loc'], given)}: {each['msg']}" for each in error.errors()), file=sys.stderr)
+            found = faults(error.errors())
+            print("; ".join(f"{_place(each['loc'], given)}: {each['msg']}" for each in found), file=sys.stderr)
             return 2
         from service.core.errors import TuttiError
         from service.runtime import Runtime

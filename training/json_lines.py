@@ -7,6 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from service.core.errors import DataError
+from service.faults import said
 
 Line = TypeVar("Line", bound=BaseModel)
 
@@ -32,9 +33,6 @@ def _read(line: str, form: type[Line], where: str, example: str) -> Line:
     try:
         return form.model_validate(json.loads(line))
     except ValidationError as error:
-        faults = "; ".join(
-            ": ".join([*map(str, fault["loc"]), fault["msg"].removeprefix("Value error, ")]) for fault in error.errors()
-        )
-        raise DataError(f"{where}: not {example}: {faults}") from error
+        raise DataError(f"{where}: not {example}: {said(error)}") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not JSON: {error}") from error

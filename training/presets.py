@@ -6,6 +6,7 @@ from typing import Final, Self
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from service.core.errors import ConfigurationError
+from service.faults import said
 
 SUFFIX: Final = ".json"
 """What tells a file from the name of a preset."""
@@ -37,8 +38,7 @@ class PresetFile(BaseModel):
         except OSError as error:
             raise ConfigurationError(f"{path} is not a preset: {error}") from error
         except ValidationError as error:
-            faults = "; ".join(": ".join([*map(str, fault["loc"]), fault["msg"]]) for fault in error.errors())
-            raise ConfigurationError(f"{path} is not a preset: {faults}") from error
+            raise ConfigurationError(f"{path} is not a preset: {said(error)}") from error
         if preset.algorithm != algorithm:
             raise ConfigurationError(f"{path} is a preset of {preset.algorithm}, not of {algorithm}")
         return preset

@@ -122,7 +122,7 @@ async def _read(request: Request, at_most: int) -> bytes:
 
 def _refusal(error: ValidationError) -> Exception:
     """Return the error to answer with: the body is no JSON, or not what was expected."""
-    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    errors = error.errors(include_url=False)
     if errors[0]["type"] == "json_invalid":
         return RequestError(errors[0]["msg"])
     return RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in errors])

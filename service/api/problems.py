@@ -11,9 +11,11 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
 from service.core.errors import NotFoundError, TuttiError
+from service.faults import faults
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -153,11 +155,11 @@ def responses(*codes: ProblemCode) -> dict[int | str, dict[str, Any]]:  # FastAP
     }
 
 
-def field_problems(errors: Sequence[Mapping[str, Any]]) -> list[FieldProblem]:  # pydantic's own type
+def field_problems(errors: Sequence[ErrorDetails]) -> list[FieldProblem]:
     """Return pydantic's errors as JSON pointers and texts without any value."""
     return [
         FieldProblem(pointer=_pointer(error["loc"])[:_POINTER_AT_MOST], detail=error["msg"], code=error["type"])
-        for error in errors[:_ERRORS_AT_MOST]
+        for error in faults(errors[:_ERRORS_AT_MOST])
     ]
 
 

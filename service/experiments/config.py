@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from service.core.errors import ConfigurationError
+from service.faults import said
 
 _TOLERANCE: Final = 1e-9
 """How far from 1 the shares may add up: three times 1/3 must pass."""
@@ -83,9 +83,4 @@ def load_experiments(path: Path) -> tuple[Experiment, ...]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"{path}: cannot be read as TOML ({error})") from error
     except ValidationError as error:
-        raise ConfigurationError(f"{path}: {'; '.join(map(_place, error.errors()))}") from error
-
-
-def _place(error: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    return f"{where}: {error['msg']}" if where else error["msg"]
+        raise ConfigurationError(f"{path}: {said(error)}") from error

@@ -159,9 +159,10 @@ def test_members_come_from_the_line_or_from_the_file_of_groups(tmp_path: Path) -
         ({"positive": "1", "negatives": ["2"]}, '["...", ...]}: neither group_id nor user_ids says who listens'),
         ({"group_id": "who", "positive": "1", "negatives": ["2"]}, "'who' is not known from --groups"),
         ({"user_ids": ["u"], "positive": "1", "negatives": ["2", "1"]}, "'1' is both the positive and a negative"),
-        ({"user_ids": ["u"], "positive": "1", "negatives": []}, "negatives"),
-        ({"user_ids": [], "positive": "1", "negatives": ["2"]}, "user_ids"),
+        ({"user_ids": ["u"], "positive": "1", "negatives": []}, "negatives: Input must not be empty"),
+        ({"user_ids": [], "positive": "1", "negatives": ["2"]}, "user_ids: Input must not be empty"),
         ({"user_ids": ["u"], "positive": "1"}, "negatives: Field required"),
+        ({"user_ids": ["u"], "positive": "1", "negatives": "2"}, "negatives: Input should be a valid array"),
     ],
 )
 def test_a_line_that_is_no_candidate_list_is_named(tmp_path: Path, line: object, fault: str) -> None:

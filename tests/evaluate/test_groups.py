@@ -99,6 +99,25 @@ def test_a_line_that_is_no_group_is_named(tmp_path: Path, line: str) -> None:
         read_groups(file)
 
 
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ('{"group_id": "g", "user_ids": []}', "user_ids: Input must not be empty"),
+        ('{"group_id": "", "user_ids": ["u1"]}', "group_id: Input must not be empty"),
+        ('{"group_id": "g", "user_ids": "u1"}', "user_ids: Input should be a valid array"),
+        ('{"group_id": "g", "user_ids": [null]}', "user_ids.0: Input should be a valid string"),
+        ("[1]", "Input should be an object"),
+    ],
+)
+def test_what_is_wrong_with_a_group_is_told_in_words_of_json(tmp_path: Path, line: str, fault: str) -> None:
+    (tmp_path / "g.jsonl").write_text(line)
+
+    with pytest.raises(DataError) as error:
+        read_groups(tmp_path / "g.jsonl")
+
+    assert f'"user_ids": ["...", ...]}}: {fault}' in str(error.value)
+
+
 def test_integer_ids_in_a_file_of_groups_become_text(tmp_path: Path) -> None:
     (tmp_path / "g.jsonl").write_bytes('\ufeff{"group_id": 7, "user_ids": [101, "a\u2028b"]}\n'.encode())
 

@@ -125,6 +125,23 @@ async def test_a_wish_in_the_query_is_refused_not_ignored(client: httpx.AsyncCli
     assert (empty.status_code, health.status_code) == (200, 200)
 
 
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ({"user_ids": ["ann"] * 65}, "/user_ids: Input should have at most 64 items"),
+        ({"user_ids": [""]}, "/user_ids/0: Input must not be empty"),
+        ({"user_ids": ["x" * 257]}, "/user_ids/0: Input should have at most 256 characters"),
+        ({"members": [{"label": "x" * 101}]}, "/members/0/label: Input should have at most 100 characters"),
+        ({"user_ids": "ann"}, "/user_ids: Input should be a valid array"),
+        ({"members": ["ann"]}, "/members/0: Input should be an object"),
+    ],
+)
+async def test_a_fault_is_told_in_words_of_json(client: httpx.AsyncClient, body: dict, detail: str) -> None:
+    response = await client.post("/recommendations/group", json=body)
+
+    assert response.json()["detail"] == detail
+
+
 async def test_nothing_that_was_sent_is_echoed(client: httpx.AsyncClient) -> None:
     wrong = [
         {"user_ids": [MARK], "limit": MARK},

@@ -1,0 +1,45 @@
+"""What pydantic finds wrong, in words of JSON: whoever wrote a request or a file need not know Python."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+_WORDS: Final = {
+    "tuple_type": "Input should be a valid array",
+    "dict_type": "Input should be an object",
+    "model_type": "Input should be an object",
+}
+"""By type of error, where pydantic speaks of Python unless it has parsed the JSON itself."""
+
+
+def faults(errors: Iterable[ErrorDetails]) -> list[ErrorDetails]:
+    """Return pydantic's errors, their messages in words of JSON."""
+    return [{**error, "msg": _words(error)} for error in errors]
+
+
+def said(error: ValidationError) -> str:
+    """Return all that is wrong, and where, on one line."""
+    return "; ".join(map(_placed, faults(error.errors(include_url=False))))
+
+
+def _placed(fault: ErrorDetails) -> str:
+    place = ".".join(map(str, fault["loc"]))
+    return f"{place}: {fault['msg']}" if place else fault["msg"]
+
+
+def _words(error: ErrorDetails) -> str:
+    match error["type"]:
+        case "too_short" | "string_too_short":
+            least = error["ctx"]["min_length"]
+            return "Input must not be empty" if least == 1 else f"Input should have at least {_counted(least, error)}"
+        case "too_long" | "string_too_long":
+            return f"Input should have at most {_counted(error['ctx']['max_length'], error)}"
+        case kind:
+            return _WORDS.get(kind, error["msg"].removeprefix("Value error, "))
+
+
+def _counted(number: int, error: ErrorDetails) -> str:
+    unit = "character" if isinstance(error["input"], str) else "item"
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
