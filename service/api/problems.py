@@ -175,7 +175,7 @@ def problem_of(request: Request, error: TuttiError | RequestValidationError) -> 
     """Return the answer for what a route raised; it is raised again where it says nothing to a caller."""
     if isinstance(error, RequestValidationError):
         found = field_problems(error.errors())
-        detail = "; ".join(f"{each.pointer or '/'}: {each.detail}" for each in found[:3])
+        detail = "; ".join(f"{each.pointer}: {each.detail}" if each.pointer else each.detail for each in found[:3])
         return problem(request, ProblemCode.VALIDATION_FAILED, detail, found)
     code = ProblemCode(error.code)
     if code is ProblemCode.INTERNAL_ERROR:

@@ -134,9 +134,12 @@ async def test_a_wish_in_the_query_is_refused_not_ignored(client: httpx.AsyncCli
         ({"members": [{"label": "x" * 101}]}, "/members/0/label: Input should have at most 100 characters"),
         ({"user_ids": "ann"}, "/user_ids: Input should be a valid array"),
         ({"members": ["ann"]}, "/members/0: Input should be an object"),
+        ({}, "Give either user_ids or members"),
+        ([], "Input should be an object"),
+        ({"": 1}, "/: Extra inputs are not permitted"),
     ],
 )
-async def test_a_fault_is_told_in_words_of_json(client: httpx.AsyncClient, body: dict, detail: str) -> None:
+async def test_a_fault_is_told_in_words_of_json(client: httpx.AsyncClient, body: object, detail: str) -> None:
     response = await client.post("/recommendations/group", json=body)
 
     assert response.json()["detail"] == detail
