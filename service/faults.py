@@ -15,13 +15,18 @@ _WORDS: Final = {
 
 
 def faults(errors: Iterable[ErrorDetails]) -> list[ErrorDetails]:
-    """Return pydantic's errors, their messages in words of JSON."""
-    return [{**error, "msg": _words(error)} for error in errors]
+    """Return those of pydantic's errors that are true, their messages in words of JSON."""
+    return [{**error, "msg": _words(error)} for error in errors if _is_true(error)]
 
 
 def said(error: ValidationError) -> str:
     """Return all that is wrong, and where, on one line."""
     return "; ".join(map(_placed, faults(error.errors(include_url=False))))
+
+
+def _is_true(error: ErrorDetails) -> bool:
+    """Return False for an array that is long enough but has items at fault, which pydantic does not count."""
+    return error["type"] != "too_short" or len(error["input"]) < error["ctx"]["min_length"]
 
 
 def _placed(fault: ErrorDetails) -> str:

@@ -97,6 +97,26 @@ def test_an_experiment_that_cannot_be_is_refused_at_start(
     assert str(file) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("variants", "message"),
+    [
+        (
+            "[{name = 'a', model = 'm', strategy = 's', share = -1}]",
+            "experiments.0.variants.0.share: Input should be greater than or equal to 0",
+        ),
+        ("[]", "experiments.0.variants: Input must not be empty"),
+    ],
+)
+def test_only_what_is_wrong_with_variants_is_told(tmp_path: Path, variants: str, message: str) -> None:
+    file = tmp_path / "e.toml"
+    file.write_text(f"[[experiments]]\nname = 'test'\nsalt = 's'\nvariants = {variants}")
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_experiments(file)
+
+    assert str(caught.value) == f"{file}: {message}"
+
+
 def test_shares_of_a_third_add_up(tmp_path: Path) -> None:
     third = "{{name = '{}', model = 'm', strategy = 's', share = 0.3333333333}}"
     variants = ", ".join(third.format(name) for name in "abc")
