@@ -4,6 +4,7 @@ FastAPI's way (json.loads, then validation, dependency solving, serialisation) c
 own parser's surprises with a 500, and reads bodies of any length. What a route declares stays in OpenAPI.
 """
 
+from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, get_type_hints
 
@@ -46,7 +47,7 @@ class JsonRoute(APIRoute):
                 _refuse_query(request)
             content = await _read(request, runtime_of(request).settings.max_body_bytes)
             try:
-                body = adapter.validate_json(content)
+                body = adapter.validate_json(content.removeprefix(BOM_UTF8))  # RFC 8259 section 8.1
             except ValidationError as error:
                 raise _refusal(error) from error
             response: Response = await endpoint(body, request)

@@ -86,6 +86,15 @@ async def test_json_by_any_of_its_names_is_read(client: httpx.AsyncClient, conte
     assert response.status_code == 200
 
 
+async def test_a_byte_order_mark_before_a_body_is_ignored(client: httpx.AsyncClient) -> None:
+    mark = b"\xef\xbb\xbf"
+
+    read = await client.post("/recommendations/group", content=mark + b'{"user_ids": ["ann"]}', headers=JSON)
+    twice = await client.post("/recommendations/group", content=mark + mark + b"{}", headers=JSON)
+
+    assert (read.status_code, twice.status_code) == (200, 400)
+
+
 async def test_a_body_that_says_it_is_too_long_is_not_read(client: httpx.AsyncClient) -> None:
     async def body() -> AsyncIterator[bytes]:
         raise AssertionError("it was read")
