@@ -184,6 +184,11 @@ class Runtime:
     def _check_names(self, experiments: Sequence[Experiment]) -> None:
         """Refuse a name of a model or a strategy that is nowhere to be found."""
         settings = self.settings
+        if not self.names:
+            raise ConfigurationError(
+                f"SERVICE_MODELS: there are no models in {settings.models}; "
+                f"`python -m training train MODEL --data DIR --models {settings.models}` makes one"
+            )
         _check(settings.default_model, self.names, "SERVICE_DEFAULT_MODEL", "models")
         _check(settings.fallback_model, self.names, "SERVICE_FALLBACK_MODEL", "models")
         for experiment in experiments:

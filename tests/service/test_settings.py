@@ -68,6 +68,18 @@ def test_a_model_that_is_not_there_is_named_with_the_choices(settings: Settings,
         create_app(wrong)
 
 
+def test_a_service_without_any_model_says_how_to_make_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SERVICE_REQUIRED_MODELS", "")
+
+    assert main(["--models", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        f"--models: there are no models in {tmp_path}; "
+        f"`python -m training train MODEL --data DIR --models {tmp_path}` makes one\n"
+    )
+
+
 def test_the_model_of_similar_tracks_must_know_some(settings: Settings) -> None:
     with pytest.raises(ConfigurationError, match=r"'basic' is of kind 'top_tracks'.* softmax, wmf"):
         create_app(settings.model_copy(update={"similar_model": "basic"}))
