@@ -14,11 +14,11 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
@@ -53,6 +53,7 @@ _MODE: Final = 0o644
 """safetensors writes its file with mode 0600; another user must be able to serve it."""
 
 Settings = TypeVar("Settings", bound=BaseModel)
+Content = TypeVar("Content")
 
 
 class DataFingerprint(BaseModel):
@@ -109,8 +110,8 @@ class Artifact:
     device: torch.device
 
     def error(self, problem: str) -> ArtifactError:
-        """Return the error that names this artifact's arrays."""
-        return ArtifactError(f"{self.path / ARRAYS}: {problem}")
+        """Return the error that names this artifact's arrays and their digest."""
+        return _intact(f"{self.path / ARRAYS}: {problem}", self.manifest.sha256.get(ARRAYS))
 
     def array(self, name: str, *, rows: int, dimensions: int) -> Tensor:
         """Return an array as a tensor on the device, its first axis and number of axes checked."""
@@ -207,8 +208,7 @@ class ArtifactStore:
         """Return the users of the current version of a model, whatever is wrong with its other files."""
         manifest = self.manifest(name)
         path = self.root / name / manifest.version / USERS
-        _check_digest(path, manifest.sha256.get(USERS))
-        return _read_ids(path)
+        return _read(_read_ids, path, manifest.sha256.get(USERS))
 
     def switch(self, name: str, version: str) -> None:
         """Serve another version from the next start on; the pointer is replaced in one step."""
@@ -259,21 +259,20 @@ class ArtifactStore:
     def load(self, name: str, version: str | None = None, device: torch.device | None = None) -> Artifact:
         """Return a version (the current one by default), every digest checked.
 
-        ArtifactError names the file and what is wrong with it.
+        ArtifactError names the file, its digest in the manifest and what is wrong with it.
         """
         manifest = self.manifest(name, version)
-        path = self.root / name / manifest.version
-        for file in (ARRAYS, USERS, TRACKS, CATALOGUE):
-            _check_digest(path / file, manifest.sha256.get(file))
-        arrays = _read_arrays(path / ARRAYS)
-        tracks = _read_ids(path / TRACKS)
+        path, digests = self.root / name / manifest.version, manifest.sha256
+        arrays = _read(_read_arrays, path / ARRAYS, digests.get(ARRAYS))
+        tracks = _read(_read_ids, path / TRACKS, digests.get(TRACKS))
+        read_catalogue = partial(_read_catalogue, tracks=len(tracks))
         return Artifact(
             path=path,
             manifest=manifest,
             arrays=arrays,
-            users=_read_ids(path / USERS),
+            users=_read(_read_ids, path / USERS, digests.get(USERS)),
             tracks=tracks,
-            catalogue=_read_catalogue(path / CATALOGUE, len(tracks)),
+            catalogue=_read(read_catalogue, path / CATALOGUE, digests.get(CATALOGUE)),
             device=device or torch.device("cpu"),
         )
 
@@ -373,11 +372,27 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _read(read: Callable[[Path], Content], path: Path, digest: str | None) -> Content:
+    """Return what a file holds, its digest checked; ArtifactError names both, whatever is wrong."""
+    _check_digest(path, digest)
+    try:
+        return read(path)
+    except ArtifactError as error:
+        raise _intact(str(error), digest) from error
+
+
+def _intact(problem: str, digest: str | None) -> ArtifactError:
+    """Return the error for a file that is as it was written, and was written wrong."""
+    return ArtifactError(problem if digest is None else f"{problem}; its sha256 is {digest}, as the manifest says")
+
+
 def _check_digest(path: Path, expected: str | None) -> None:
     try:
         found = _sha256(path)
     except OSError as error:
-        raise ArtifactError(f"{path}: cannot be read ({error.strerror})") from error
+        raise ArtifactError(
+            f"{path}: cannot be read ({error.strerror}); the manifest says that its sha256 is {expected}"
+        ) from error
     if found != expected:
         raise ArtifactError(f"{path}: sha256 is {found}, the manifest says {expected}; the file is damaged")
 

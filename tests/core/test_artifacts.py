@@ -33,6 +33,11 @@ def replace_file(folder: Path, name: str, content: bytes) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
+def digest_of(file: Path) -> str:
+    """What the manifest beside a file says of it."""
+    return json.loads((file.parent / MANIFEST).read_text())["sha256"][file.name]
+
+
 def test_what_was_published_is_loaded(tmp_path: Path) -> None:
     publish(tmp_path)
 
@@ -56,7 +61,7 @@ def test_every_file_may_be_read_by_another_user(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["flip a bit", "truncate", "remove"])
 def test_a_damaged_file_is_named(tmp_path: Path, file: str, damage: str) -> None:
     path = publish(tmp_path) / file
-    content = path.read_bytes()
+    digest, content = digest_of(path), path.read_bytes()
     if damage == "remove":
         path.unlink()
     else:
@@ -65,7 +70,16 @@ def test_a_damaged_file_is_named(tmp_path: Path, file: str, damage: str) -> None
     with pytest.raises(ArtifactError, match=file) as error:
         ArtifactStore(tmp_path).load("basic")
 
-    assert ("sha256" in str(error.value)) == (damage != "remove")
+    assert digest in str(error.value)
+
+
+@pytest.mark.parametrize("file", [ARRAYS, USERS, TRACKS, CATALOGUE])
+def test_a_file_that_was_written_wrong_is_named_with_its_digest(tmp_path: Path, file: str) -> None:
+    folder = publish(tmp_path)
+    replace_file(folder, file, b"\xff\n")
+
+    with pytest.raises(ArtifactError, match=rf"{file}: .*{digest_of(folder / file)}"):
+        ArtifactStore(tmp_path).load("basic")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": 2}', b"\xff"])
@@ -95,8 +109,10 @@ def test_nan_that_somebody_wrote_with_the_right_digest_is_not_loaded(tmp_path: P
     arrays["calibration_scores"][0, 0] = np.nan
     replace_file(folder, ARRAYS, safetensors.numpy.save(arrays))
 
-    with pytest.raises(ArtifactError, match=r"arrays\.safetensors.*'calibration_scores'.*not finite"):
+    with pytest.raises(ArtifactError, match=r"arrays\.safetensors.*'calibration_scores'.*not finite") as error:
         ArtifactStore(tmp_path).load("basic")
+
+    assert digest_of(folder / ARRAYS) in str(error.value)
 
 
 @pytest.mark.parametrize("bad", ["", "two\nlines", "carriage\rreturn"])
@@ -177,7 +193,7 @@ def test_arrays_that_do_not_fit_the_ids_are_named(tmp_path: Path) -> None:
         [worlds.TrackInfo()] * 3,
     )
 
-    with pytest.raises(ArtifactError, match=r"user_factors is \(3, 2\), expected 2 rows"):
+    with pytest.raises(ArtifactError, match=r"user_factors is \(3, 2\), expected 2 rows.*sha256"):
         worlds.load(tmp_path, "wmf")
 
 
