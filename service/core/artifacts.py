@@ -37,6 +37,7 @@ from service.core.catalogue import Catalogue, TrackInfo
 from service.core.errors import ArtifactError, DataError
 from service.core.history import History
 from service.core.ids import IdIndex
+from service.faults import said
 
 FORMAT: Final = 1
 """Version of the layout; a reader refuses any other."""
@@ -125,7 +126,7 @@ class Artifact:
         try:
             return settings.model_validate(self.manifest.scoring)
         except ValidationError as error:
-            raise ArtifactError(f"{self.path / MANIFEST}: scoring is not valid: {error}") from error
+            raise ArtifactError(f"{self.path / MANIFEST}: scoring is not valid: {said(error)}") from error
 
     @cached_property
     def history(self) -> History:
@@ -404,7 +405,7 @@ def _read_manifest(path: Path) -> Manifest:
     except OSError as error:
         raise ArtifactError(f"{file}: cannot be read ({error.strerror})") from error
     except ValidationError as error:
-        raise ArtifactError(f"{file}: is not a manifest of format {FORMAT}: {error}") from error
+        raise ArtifactError(f"{file}: is not a manifest of format {FORMAT}: {said(error)}") from error
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:

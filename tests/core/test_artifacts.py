@@ -83,11 +83,38 @@ def test_a_file_that_was_written_wrong_is_named_with_its_digest(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": 2}', b"\xff"])
-def test_a_manifest_that_is_none_is_named(tmp_path: Path, content: bytes) -> None:
+def test_a_manifest_that_is_none_is_named_on_one_line(tmp_path: Path, content: bytes) -> None:
     (publish(tmp_path) / MANIFEST).write_bytes(content)
 
-    with pytest.raises(ArtifactError, match=MANIFEST):
+    with pytest.raises(ArtifactError, match=MANIFEST) as error:
         ArtifactStore(tmp_path).load("basic")
+
+    assert "\n" not in str(error.value)
+    assert "http" not in str(error.value)
+
+
+def test_all_that_is_wrong_with_a_manifest_is_told_and_where(tmp_path: Path) -> None:
+    folder = publish(tmp_path)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"colour": "red", "data": manifest["data"] | {"users": "?"}}))
+
+    with pytest.raises(ArtifactError) as error:
+        ArtifactStore(tmp_path).load("basic")
+
+    assert str(error.value) == (
+        f"{folder / MANIFEST}: is not a manifest of format 1: data.users: Input should be a valid integer, "
+        "unable to parse string as an integer; colour: Extra inputs are not permitted"
+    )
+
+
+def test_scoring_that_its_kind_does_not_understand_is_told_on_one_line(tmp_path: Path) -> None:
+    worlds.publish_factors(tmp_path, {"ann": [1.0]}, {"a1": [1.0]}, similarity="distance")
+
+    with pytest.raises(ArtifactError, match=r"manifest\.json: scoring is not valid: similarity: .*") as error:
+        worlds.load(tmp_path, "wmf")
+
+    assert "\n" not in str(error.value)
+    assert "http" not in str(error.value)
 
 
 def test_nan_is_not_published_and_leaves_nothing_behind(tmp_path: Path) -> None:
