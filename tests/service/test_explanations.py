@@ -1,6 +1,7 @@
 """What answers say when they are asked why."""
 
 import re
+from pathlib import Path
 from typing import get_args
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 from service.core.explanation import Reason
 from service.core.strategies import STRATEGIES
 from tests.service.test_recommendations import ask, track_ids
+from tests.service.worlds import TRACKS
 
 WMF = {"model": "wmf", "limit": 4, "explain": True}
 
@@ -73,6 +75,28 @@ async def test_every_strategy_has_its_words(client: httpx.AsyncClient, strategy:
 
     assert any("why" in track for track in together["tracks"])
     assert not any("why" in track for track in alone["tracks"])
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+async def test_the_documentation_says_who_has_no_words_for_a_single_track(
+    client: httpx.AsyncClient, strategy: str
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/api.md").read_text(encoding="utf-8")
+
+    answer = await ask(client, user_ids=["ann", "bob"], strategy=strategy, **WMF | {"limit": 1})
+
+    (row,) = re.findall(rf"^\| `{strategy}` \|.*$", page, re.MULTILINE)
+    assert ("nothing of a single track" in row) == ("why" not in answer["tracks"][0])
+
+
+async def test_what_fills_a_list_is_nothing_to_beat_head_to_head(client: httpx.AsyncClient) -> None:
+    but_one = {"exclude_track_ids": [track for track in TRACKS if not track.startswith("pop") and track != "rock-1"]}
+
+    answer = await ask(client, user_ids=["ann", "bob"], strategy="copeland", filters=but_one, **WMF)
+
+    assert track_ids(answer)[0] == "rock-1"
+    assert [track.get("source_model") for track in answer["tracks"]] == ["wmf", None, None, None]  # the rest fills
+    assert not any("why" in track for track in answer["tracks"])
 
 
 async def test_what_each_member_gets_is_measured_by_what_they_could_get_alone(client: httpx.AsyncClient) -> None:
