@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = _given(arguments)
         from pydantic import ValidationError
 
-        from service.faults import faults
+        from service.core.faults import faults
         from service.settings import Settings
 
         try:

@@ -7,7 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from service.core.errors import DataError
-from service.faults import said
+from service.core.faults import said
 
 Line = TypeVar("Line", bound=BaseModel)
 

@@ -6,7 +6,7 @@ from typing import Final, Self
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from service.core.errors import ConfigurationError
-from service.faults import said
+from service.core.faults import said
 
 SUFFIX: Final = ".json"
 """What tells a file from the name of a preset."""

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
 from service.core.errors import NotFoundError, TuttiError
-from service.faults import faults
+from service.core.faults import faults
 
 MEDIA_TYPE: Final = "application/problem+json"
 

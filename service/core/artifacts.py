@@ -35,9 +35,9 @@ from service.core import history as history_module
 from service.core.calibration import Calibration
 from service.core.catalogue import Catalogue, TrackInfo
 from service.core.errors import ArtifactError, DataError
+from service.core.faults import said
 from service.core.history import History
 from service.core.ids import IdIndex
-from service.faults import said
 
 FORMAT: Final = 1
 """Version of the layout; a reader refuses any other."""

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.core.errors import ConfigurationError
-from service.faults import said
+from service.core.faults import said
 
 _TOLERANCE: Final = 1e-9
 """How far from 1 the shares may add up: three times 1/3 must pass."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from service.core.artifacts import ArtifactStore
 from service.core.errors import ConfigurationError
+from service.core.faults import faults
 from training.data import Knowledge, PreparedData
 
 DEFAULT_PRESET = "default"
@@ -110,6 +111,6 @@ def _faults(algorithm: type[Algorithm], error: ValidationError) -> list[str]:
     return [
         f"no parameter {fault['loc'][0]!r}, known: {sorted(algorithm.model_fields)}"
         if fault["type"] == "extra_forbidden"
-        else f"{'.'.join(map(str, fault['loc']))} = {fault['input']!r}: {fault['msg'].removeprefix('Value error, ')}"
-        for fault in error.errors()
+        else f"{'.'.join(map(str, fault['loc']))} = {fault['input']!r}: {fault['msg']}"
+        for fault in faults(error.errors())
     ]
