@@ -154,9 +154,17 @@ class Ballots:
     def best_tracks(self, k: int, *, or_played: bool = False) -> tuple[Tensor, Tensor]:
         """Return votes (-inf past the last allowed) and rows of each member's k best tracks that they may get.
 
-        With `or_played` what was played is among them.
+        With `or_played` what was played is among them, whatever filters say of it.
         """
-        return self._best(k, self.eligible if or_played else self.allowed)
+        return self._best(k, self._eligible_or_played if or_played else self.allowed)
+
+    @property
+    def _eligible_or_played(self) -> Tensor | None:
+        if self.eligible is None:
+            return None
+        mask = torch.nn.functional.pad(self.eligible, (0, 1))
+        mask.scatter_(1, self.played.masked_fill(self.played == NONE, self.eligible.shape[1]), value=True)
+        return mask[:, :-1]
 
     def _best(self, k: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         votes = self.votes if mask is None else self.votes.masked_fill(~mask[:, None, :], -torch.inf)

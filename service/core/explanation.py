@@ -207,10 +207,12 @@ def _sentences(model: Recommender, query: GroupQuery, ranking: GroupRanking, rel
     excluded = torch.from_numpy(excluded_rows(model, query)).to(relevance.device)
     said = SENTENCES[query.strategy](
         Chosen(
+            rows=np.array(chosen, dtype=np.int64),
             votes=relevance[:, chosen].numpy(force=True),
             percentiles=np.array(ranking.member_scores, dtype=np.float32)[:, : len(chosen)],
             weights=np.array([query.members[voter].weight for voter in ranking.voters], dtype=np.float32),
             best=top_k(relevance.index_fill(1, excluded, 0), KNOWN)[0].numpy(force=True),
+            played_rows=np.array(query.already_played, dtype=np.int64),
             played=relevance[:, list(query.already_played)].numpy(force=True),
             power=model.calibration.sharpness,
         )

@@ -25,6 +25,8 @@ Floats = NDArray[np.float32]
 class Chosen:
     """A list for one group of at least two, and what its members think of it."""
 
+    rows: NDArray[np.int64]
+    """(k,) the tracks of the list, best first."""
     votes: Floats
     """(members, k) relevance of the tracks of the list, best first."""
     percentiles: Floats
@@ -33,8 +35,10 @@ class Chosen:
     """(members,), all above 0."""
     best: Floats
     """(members, `KNOWN`) each member's highest votes for what they could get, best first."""
+    played_rows: NDArray[np.int64]
+    """(played,) what was played before in this session."""
     played: Floats
-    """(members, played) votes for what was played before in this session."""
+    """(members, played) votes for that."""
 
     power: int
     """What shares are made of is relevance to this power."""

@@ -79,12 +79,14 @@ def chosen(votes: list[list[float]], tracks: list[int], played: Sequence[int] = 
     table = np.array(votes, dtype=np.float32)
     members = range(len(votes))
     return Chosen(
+        rows=np.array(tracks),
         votes=table[:, tracks],
         percentiles=np.array(
             [[slow.percentile(votes[u], votes[u][track]) for track in tracks] for u in members], dtype=np.float32
         ),
         weights=np.ones(len(votes), dtype=np.float32),
         best=-np.sort(-table, axis=1)[:, :KNOWN],
+        played_rows=np.array(played, dtype=np.int64),
         played=table[:, list(played)],
         power=3,
     )
@@ -115,6 +117,12 @@ def test_turns_go_on_after_what_was_played() -> None:
     votes = [[1.0, 0.9, 0.8, 0.0], [0.0, 0.0, 0.7, 0.6]]
 
     assert said("round_robin", votes, [2, 1], played=[0]) == ["Bob's turn", "Ann's turn"]
+
+
+def test_of_equals_the_lower_row_was_picked_first() -> None:
+    votes = [[0.9, 0.9, 0.2], [0.5, 1.0, 0.1]]  # Ann picks a, Bob b, Ann c
+
+    assert said("round_robin", votes, [0, 2], played=[1]) == ["Ann's turn", "Ann's turn"]
 
 
 def test_whose_turn_it_was_is_not_said_where_nobody_is_seen_to_like_the_track() -> None:

@@ -182,6 +182,7 @@ def test_a_turn_that_was_spent_on_what_was_played_is_over() -> None:
     assert letters(STRATEGIES["round_robin"](ballots(votes), 4)) == "acbd"
     assert letters(STRATEGIES["round_robin"](ballots(votes, played=[0]), 3)) == "cbd"
     assert letters(STRATEGIES["round_robin"](ballots(votes, played=[3]), 3)) == "acb"  # Bob would not pick d yet
+    assert letters(STRATEGIES["round_robin"](ballots(votes, played=[0], excluded=[0, 3]), 3)) == "cb-"
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))

@@ -50,8 +50,9 @@ def round_robin_says(chosen: Chosen) -> list[str | None]:
     Among the tracks of the list and those played alone everybody picks as they did among all.
     """
     votes = np.concatenate([chosen.played, chosen.votes], axis=1)
-    played, tracks = chosen.played.shape[1], votes.shape[1]
-    order = (-votes).argsort(axis=1, kind="stable")
+    rows = np.concatenate([chosen.played_rows, chosen.rows])
+    played, tracks = len(chosen.played_rows), len(rows)
+    order = np.lexsort((np.broadcast_to(rows, votes.shape), -votes))  # of equals the lower row, as they picked
     liked = np.take_along_axis(votes, order, axis=1) > 0
     turns = _pick(np.where(liked, order, NONE).tolist(), chosen.weights.tolist(), tracks)
     # What was hardly liked when it was picked may, by rounding, not be liked at all when it is looked at again.
