@@ -93,6 +93,11 @@ class _Supervisor(Multiprocess):
         with ctrl_c_held_back():
             super().keep_subprocess_alive()
 
+    def handle_ttin(self) -> None:
+        """Start one worker more."""
+        with ctrl_c_held_back():
+            super().handle_ttin()
+
     def restart_all(self) -> None:
         """Replace all, one after the other."""
         with ctrl_c_held_back():

@@ -198,10 +198,10 @@ def interactions_of(pairs: pd.DataFrame) -> Interactions:
 
 
 def mean_length(scores: csr_array) -> float:
-    """Return the mean number of tracks with a score above 0, of those who have any."""
+    """Return the mean number of tracks with a score above 0, of those who have any; 0 where nobody has."""
     heard = scores.data > 0
     lengths = np.bincount(np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))[heard])
-    return float(lengths[lengths > 0].mean())
+    return float(lengths.sum() / max(np.count_nonzero(lengths), 1))
 
 
 def positions_of(pairs: pd.DataFrame) -> tuple[NDArray[np.int32] | None, NDArray[np.bool_] | None]:

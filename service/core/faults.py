@@ -46,5 +46,5 @@ def _words(error: ErrorDetails) -> str:
 
 
 def _counted(number: int, error: ErrorDetails) -> str:
-    unit = "character" if isinstance(error["input"], str) else "item"
+    unit = "item" if isinstance(error["input"], list | tuple | dict) else "character"  # numbers are ids, too
     return f"{number} {unit}" if number == 1 else f"{number} {unit}s"

@@ -191,7 +191,7 @@ def borrowed(own: csr_array, tracks: Ints, ranked: csr_array, listeners: Floats)
     """Return what the played neighbours of tracks c name and their `own` rows of B do not, (tracks c, tracks).
 
     Track j gets min_i B_ci * sum_i B_ci B_ij / sum_i B_ci: the mean of its scores with the played neighbours i of c,
-    times the lowest score in the own row of c, behind which it comes.
+    at most 1, times the lowest score in the own row of c, behind which it comes.
     """
     lenders = csr_array((own.data * (listeners[own.indices] > 0), own.indices, own.indptr), shape=own.shape)
     known = own + indicator(np.arange(len(tracks)), tracks, own.shape)
@@ -200,7 +200,7 @@ def borrowed(own: csr_array, tracks: Ints, ranked: csr_array, listeners: Floats)
     new = named.data > 0
     rows, columns = named.row[new], named.col[new]
     lowest = own.data[own.indptr[rows + 1] - 1]
-    values = lowest * named.data[new] / lenders.sum(axis=1)[rows]
+    values = lowest * np.minimum(named.data[new] / lenders.sum(axis=1)[rows], 1)
     return csr_array((values, (rows, columns)), shape=own.shape)
 
 
