@@ -60,10 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(args.run(args))
     except KeyboardInterrupt:
         return _interrupted(command)
-    except (TuttiError, OSError, MemoryError, RuntimeError) as error:
+    except Exception as error:
         if unwound_ctrl_c(error):
             return _interrupted(command)
-        return _failed(command, error)
+        if isinstance(error, TuttiError | OSError | MemoryError | RuntimeError):
+            return _failed(command, error)
+        raise
 
 
 def unwound_ctrl_c(error: BaseException | None) -> bool:

@@ -283,3 +283,20 @@ def test_what_fails_while_ctrl_c_is_on_its_way_out_is_an_interruption() -> None:
 
     assert unwound_ctrl_c(failure.value)
     assert not unwound_ctrl_c(FileNotFoundError("a file"))
+
+
+def test_an_interruption_is_told_whatever_a_library_makes_of_it(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise UnboundLocalError("not associated with a value")  # as Optuna's own clean-up ends
+
+    monkeypatch.setattr("training.commands.tune.tune", interrupted)
+
+    code = main(["tune", "item_knn", "--data", str(data), "--trials", "1", "--out", str(tmp_path / "found.json")])
+
+    assert code == 130
+    assert capsys.readouterr().err.endswith("tune: interrupted\n")
