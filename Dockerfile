@@ -13,9 +13,9 @@ FROM base AS dependencies
 # What says alone which PyTorch: the pin in constraints.txt would let no other version in.
 ARG TORCH=torch==2.13.0+cpu
 ARG PIP_EXTRA_INDEX_URL
-ENV PIP_NO_COMPILE=1 PIP_CONSTRAINT=constraints.txt PIP_PYTHON=/venv/bin/python
+ENV PIP_CACHE_DIR=/var/cache/pip PIP_NO_COMPILE=1 PIP_CONSTRAINT=constraints.txt PIP_PYTHON=/venv/bin/python
 COPY pyproject.toml constraints.txt scripts/requirements.py ./
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     python -m venv --without-pip /venv \
     && sed -i /^torch==/d constraints.txt \
     && python requirements.py >requirements.txt \
@@ -25,14 +25,15 @@ RUN cd /venv/lib/python3.11/site-packages/torch \
     && rm -rf include share test && find bin -type f ! -name torch_shm_manager -delete
 
 FROM dependencies AS training-dependencies
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     python requirements.py training >requirements.txt && pip install --requirement requirements.txt
 
 # The loops of group ranking in C. Python's headers come with the base image, or from Debian where its Python does.
 FROM base AS compiled
+ENV PIP_CACHE_DIR=/var/cache/pip
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev python3-dev
 COPY pyproject.toml constraints.txt ./
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     python -m venv /build && /build/bin/pip install --constraint constraints.txt setuptools
 COPY service/core/_compiled.c service/core/_products.h service/core/
 RUN /build/bin/python -c "import setuptools; setuptools.setup()" build_ext --inplace && ls service/core/_compiled.abi3.so
