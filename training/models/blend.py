@@ -168,7 +168,7 @@ class Blend(Algorithm):
 
 
 def known_length(data: PreparedData) -> float:
-    """Return how many liked tracks make a guest as good as known: twice the mean history, as a guest chooses them."""
+    """Return how many liked tracks make a guest as good as known, see docs/decisions/blend-in-own-spread.md."""
     return max(served_as.MANY, 2 * mean_length(data.interactions.matrix))
 
 
