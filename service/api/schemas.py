@@ -66,16 +66,33 @@ StrategyName = Annotated[
 ]
 
 
+def _without_defaults(schema: dict[str, Any]) -> None:
+    """Leave defaults to the descriptions.
+
+    A generator of clients takes a field that has one for a field that is always there, as in an answer, and
+    asks for all of them: with `user_ids` for `members` too, with `limit` for `n`, which no valid request has.
+    """
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
 class _Request(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra=_without_defaults,
+    )
 
 
 class MemberRequest(_Request):
     """A listener: a user by id, a guest by tracks they like, or both."""
 
     user_id: Id | None = None
+    """A user by id; a guest has none."""
     weight: float = Field(default=1.0, ge=0.01, le=100, allow_inf_nan=False)
-    """How much this member counts beside the others."""
+    """How much this member counts beside the others; 1 by default."""
     blocked_track_ids: tuple[Id, ...] = Field(default=(), max_length=10_000, fail_fast=True)
     """Tracks that the whole group must not get."""
     liked_track_ids: tuple[Id, ...] = Field(default=(), max_length=1_000, fail_fast=True)
@@ -88,12 +105,14 @@ class Filters(_Request):
     """What must not be in the playlist."""
 
     exclude_track_ids: tuple[Id, ...] = Field(default=(), max_length=10_000, fail_fast=True)
+    """Tracks that must not appear."""
     only_new: bool = False
-    """No track that any member has in the training data or among their likes."""
+    """No track that any member has in the training data or among their likes; false by default."""
 
 
 def _one_way(schema: dict[str, Any]) -> None:
     """Say in JSON Schema what the validators below say: one list of members, one name for the limit."""
+    _without_defaults(schema)
     for members in ("user_ids", "members"):
         schema["properties"][members]["minItems"] = 1
     schema["oneOf"] = [{"required": ["user_ids"]}, {"required": ["members"]}]
@@ -112,19 +131,21 @@ class GroupRequest(_Request):
     group_id: Id | None = None
     """Keeps a group in its variant of an experiment whoever comes and goes; what it heard together before counts."""
     limit: Whole = Field(default=30, ge=1, le=200)
+    """How many tracks; 30 by default."""
     n: Whole = Field(default=30, ge=1, le=200)
-    """Another name for `limit`."""
+    """Another name for `limit`; give one of them."""
     strategy: StrategyName | None = None
     """How the members' tastes become one; by default the one that suits the model."""
     model: str | None = Field(default=None, max_length=100)
-    """Overrides the experiment."""
+    """One of `/models`; overrides the experiment."""
     seed: Annotated[int, Field(ge=0, lt=_SEEDS), BeforeValidator(_whole)] | None = None
-    """The same request with the same seed and model version gets the same answer."""
+    """The same request with the same seed and model version gets the same tracks; by default one is drawn."""
     already_played: tuple[Id, ...] = Field(default=(), max_length=1_000, fail_fast=True)
     """What the group has heard in this session: not played again, and its members count as having had it."""
     filters: Filters = Filters()
+    """What must not be in the playlist."""
     explain: bool = False
-    """Say whom each track is for and why, and what each member and the group get of the list."""
+    """Say whom each track is for and why, and what each member and the group get of the list; false by default."""
 
     @model_validator(mode="after")
     def _said_once(self) -> Self:

@@ -1,0 +1,93 @@
+"""What a client that is generated from /openapi.json takes for granted is true."""
+
+from typing import Any
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+
+PATH = "/recommendations/group"
+
+
+@pytest.fixture
+async def document(client: httpx.AsyncClient) -> dict[str, Any]:
+    document: dict[str, Any] = (await client.get("/openapi.json")).json()
+    return document
+
+
+def fits(document: dict[str, Any], schema: str, value: object) -> bool:
+    """Whether a value is what a schema of the document says."""
+    root = {"$ref": f"#/components/schemas/{schema}", "components": document["components"]}
+    return Draft202012Validator(root).is_valid(value)
+
+
+async def test_the_document_is_valid(document: dict[str, Any]) -> None:
+    validate(document)
+
+
+async def test_no_field_of_a_request_is_always_there(document: dict[str, Any]) -> None:
+    for schema in ("GroupRequest", "MemberRequest", "Filters"):
+        for field in document["components"]["schemas"][schema]["properties"].values():
+            assert "default" not in field, "a generated client would ask for it"
+
+
+FULL = {
+    "group_id": "trip",
+    "members": [
+        {"user_id": "ann", "weight": 2, "blocked_track_ids": ["rock-1"]},
+        {"liked_track_ids": ["pop-1", "nope"], "label": "guest"},
+    ],
+    "n": 5,
+    "strategy": "average",
+    "model": "wmf",
+    "seed": 7,
+    "already_played": ["rock-2"],
+    "filters": {"exclude_track_ids": ["jazz-1"], "only_new": True},
+    "explain": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"user_ids": ["101", "102"], "limit": 5}, 200),
+        ({"user_ids": [101], "group_id": None, "model": None, "seed": None, "strategy": None}, 200),
+        ({"members": [{}]}, 200),
+        (FULL, 200),
+        ({}, 422),
+        ({"user_ids": []}, 422),
+        ({"user_ids": ["ann"], "members": [{}]}, 422),
+        ({"user_ids": ["ann"], "limit": 5, "n": 5}, 422),
+        ({"user_ids": ["ann"], "limit": 0}, 422),
+        ({"user_ids": ["ann"], "filters": {"explicit": False}}, 422),
+        ({"user_ids": ["ann"], "strategy": "random"}, 422),
+        ({"user_ids": ["ann"], "model": "lstm"}, 422),
+    ],
+    ids=lambda value: repr(value)[:60],
+)
+async def test_the_schemas_say_of_requests_and_answers_what_the_service_does(
+    client: httpx.AsyncClient, document: dict[str, Any], body: dict[str, Any], status: int
+) -> None:
+    response = await client.post(PATH, json=body)
+
+    assert response.status_code == status
+    assert fits(document, "GroupRequest", body) is (status == 200)
+    assert fits(document, "GroupAnswer" if status == 200 else "Problem", response.json())
+
+
+@pytest.mark.parametrize(
+    ("path", "schema"),
+    [
+        ("/similar-tracks/rock-1?limit=2", "SimilarTracksAnswer"),
+        ("/similar-tracks/pop-1?offset=50", "SimilarTracksAnswer"),
+        ("/similar-tracks/nope", "Problem"),
+        ("/models", "Models"),
+        ("/health/live", "Health"),
+        ("/health/ready", "Health"),
+    ],
+)
+async def test_answers_to_get_are_what_the_schemas_say(
+    client: httpx.AsyncClient, document: dict[str, Any], path: str, schema: str
+) -> None:
+    assert fits(document, schema, (await client.get(path)).json())
