@@ -5,31 +5,44 @@ from datetime import datetime
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import with_config
 from typing_extensions import TypedDict
 
 from service.api.dependencies import runtime_of
 from service.api.problems import FieldProblem, ProblemCode, problem, responses
+from service.api.schemas import DOCUMENTED
 
 
+@with_config(DOCUMENTED)
 class Health(TypedDict):
     """Whether the service lives, or is ready."""
 
     status: str
+    """What was asked for."""
 
 
+@with_config(DOCUMENTED)
 class ModelDescription(TypedDict):
     """A loaded model."""
 
     name: str
+    """What requests and answers call it."""
     version: str
+    """Of this training."""
     algorithm: str
+    """What it was trained with: wmf, softmax, …"""
     kind: str
+    """How it scores, whatever it was trained with."""
     trained_at: datetime
+    """When its training ended."""
     users: int
+    """Listeners of the training data."""
     groups: int
     """With listening of their own, which users do not count."""
     tracks: int
+    """Those that it can recommend."""
     default_strategy: str
+    """How tastes become one list where a request does not say."""
     similar_tracks: bool
     """Whether it can be the model of similar tracks."""
     roles: list[str]
@@ -38,10 +51,12 @@ class ModelDescription(TypedDict):
     """Measured on validation data when it was trained."""
 
 
+@with_config(DOCUMENTED)
 class Models(TypedDict):
     """All loaded models."""
 
     models: list[ModelDescription]
+    """By name."""
 
 
 def add_routes(router: APIRouter) -> None:

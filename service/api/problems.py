@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
@@ -99,22 +99,37 @@ _RETRY_AFTER: Final = {"Retry-After": "1"}
 class FieldProblem(BaseModel):
     """What is wrong with one part of the request."""
 
-    pointer: str = Field(description="JSON pointer (RFC 6901) to it", examples=["/members/1/weight"])
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    pointer: str = Field(examples=["/members/1/weight"])
+    """JSON pointer (RFC 6901) to it; empty for the request as a whole."""
     detail: str
+    """What would be right, in words."""
     code: str
+    """What kind of mistake it is."""
 
 
 class Problem(BaseModel):
     """An error as of RFC 9457."""
 
-    type: str = Field(description="address of a page about `code`", examples=["/problems/validation-failed"])
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    type: str = Field(examples=["/problems/validation-failed"])
+    """Address of a page about `code`."""
     title: str
+    """What `code` means, in words; the same for every occurrence."""
     status: int
+    """The status of the answer."""
     detail: str
-    instance: str = Field(description="names this very occurrence")
+    """What happened this time, in words."""
+    instance: str
+    """Names this very occurrence."""
     code: ProblemCode
+    """What happened: decide by this."""
     request_id: str
+    """To be quoted to those who run the service; also the header `X-Request-Id`."""
     errors: list[FieldProblem] = []
+    """What is wrong with each part of the request, the first 20."""
 
 
 def problem(

@@ -7,7 +7,16 @@ them, so nothing is left to validate, and pydantic-core writes them out as they 
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, NotRequired, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+    with_config,
+)
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
@@ -19,6 +28,9 @@ from service.experiments.exposure import AssignedBy
 _ID_AT_MOST: Final = 256
 _MEMBERS_AT_MOST: Final = 64
 _MILLION: Final = 1_000_000
+DOCUMENTED: Final = ConfigDict(use_attribute_docstrings=True)
+"""Publishes what is written below a field as its description."""
+
 _SEEDS: Final = 1 << 53
 """Seeds are below this: what JavaScript's numbers hold exactly."""
 
@@ -110,6 +122,10 @@ class Filters(_Request):
     """No track that any member has in the training data or among their likes; false by default."""
 
 
+_EXAMPLE: Final = {"user_ids": ["101", "102", "103", "104"], "limit": 5, "explain": True}
+"""Users of the sample data; a service with other data answers too, and says that it does not know them."""
+
+
 def _one_way(schema: dict[str, Any]) -> None:
     """Say in JSON Schema what the validators below say: one list of members, one name for the limit."""
     _without_defaults(schema)
@@ -117,6 +133,7 @@ def _one_way(schema: dict[str, Any]) -> None:
         schema["properties"][members]["minItems"] = 1
     schema["oneOf"] = [{"required": ["user_ids"]}, {"required": ["members"]}]
     schema["not"] = {"required": ["limit", "n"]}
+    schema["examples"] = [_EXAMPLE]
 
 
 class GroupRequest(_Request):
@@ -162,19 +179,26 @@ class GroupRequest(_Request):
         return self.n if "n" in self.model_fields_set else self.limit
 
 
+@with_config(DOCUMENTED)
 class PlaylistWarning(TypedDict):
     """Something that went otherwise than the caller may expect."""
 
     code: str
+    """What it is about."""
     detail: str
+    """The same in words, for people."""
 
 
+@with_config(DOCUMENTED)
 class ModelRef(TypedDict):
     """The model that answered."""
 
     name: str
+    """As in `/models`."""
     version: str
+    """The same request with the same seed and version gets the same tracks."""
     trained_at: datetime
+    """When its training ended."""
 
 
 def model_ref(manifest: Manifest) -> ModelRef:
@@ -182,30 +206,40 @@ def model_ref(manifest: Manifest) -> ModelRef:
     return {"name": manifest.name, "version": manifest.version, "trained_at": manifest.created_at}
 
 
+@with_config(DOCUMENTED)
 class OpinionAnswer(TypedDict):
     """What a member has to do with a track of the list."""
 
     member: int
+    """Place in the request, from 0."""
     score: NotRequired[float]
     """How much of the catalogue they like less, 0..1; only for members with a taste."""
     played: bool
     """Whether they have played or liked it in the training data."""
     reason: Reason
+    """The first that is true; the documentation says what each means."""
     because_of: NotRequired[str]
     """The track they played or like that adds most to this score; with the reason `similar_to`."""
 
 
+@with_config(DOCUMENTED)
 class PlaylistTrack(TypedDict):
     """A track of the playlist; what the data does not say is left out."""
 
     track_id: str
+    """Id of the data."""
     position: int
+    """Place in the playlist, from 1."""
     score: float
     """Weighted mean over the members of how much of the catalogue each of them likes less, 0..1."""
     title: NotRequired[str]
+    """Name of the track."""
     artist: NotRequired[str]
+    """Name of who plays it."""
     duration_ms: NotRequired[int]
+    """Length in milliseconds."""
     explicit: NotRequired[bool]
+    """Whether its words are not for everybody."""
     source_model: NotRequired[str]
     """Whose scores brought it; left out where it fills the list for its popularity. With `explain`, like the next."""
     picked_for: NotRequired[list[int]]
@@ -213,34 +247,43 @@ class PlaylistTrack(TypedDict):
     why: NotRequired[str]
     """What the strategy says of it, such as "Ann's turn"; for two members with a taste or more."""
     explanation: NotRequired[list[OpinionAnswer]]
+    """What each member has to do with it."""
 
 
 Status = Literal["known", "folded_in", "cold"]
 
 
+@with_config(DOCUMENTED)
 class MemberAnswer(TypedDict):
     """What became of a member of the request."""
 
     member: int
     """Place in the request, from 0."""
     user_id: NotRequired[str]
+    """The id that the request gave; a guest has none."""
     label: NotRequired[str]
+    """The label that the request gave."""
     status: Status
+    """A user of the training data, somebody new who brought tracks they like, or nobody known, without a vote."""
     satisfaction: NotRequired[float]
     """Utility of this list for them over that of the best list of its length for them alone, 0..1; with `explain`."""
     share: NotRequired[float]
     """Their part of all members' satisfaction, 0..1."""
 
 
+@with_config(DOCUMENTED)
 class FairnessAnswer(TypedDict):
     """How evenly a list serves its members: their satisfaction."""
 
     min: float
+    """Of who gets least."""
     mean: float
+    """Over the members who have a satisfaction."""
     min_max_ratio: float
-    """0 where nobody gets anything."""
+    """The lowest over the highest; 0 where nobody gets anything."""
 
 
+@with_config(DOCUMENTED)
 class TogetherAnswer(TypedDict):
     """What is to be said of the group and the list as wholes; with `explain`, all but the status."""
 
@@ -254,57 +297,89 @@ class TogetherAnswer(TypedDict):
     """Left out where the duration of a track is not known."""
 
 
+@with_config(DOCUMENTED)
 class Pool(TypedDict):
     """What there was to choose from."""
 
     candidates: int
+    """All tracks of the model."""
     after_filters: int
+    """Those of them that filters and blocks left."""
 
 
+@with_config(DOCUMENTED)
 class AssignmentAnswer(TypedDict):
     """Why this model answered."""
 
     experiment: NotRequired[str]
+    """Where one decided."""
     variant: NotRequired[str]
+    """The variant of the experiment that the group is in."""
     assigned_by: AssignedBy
+    """The experiment, the request, which named a model or a strategy, or neither."""
 
 
+@with_config(DOCUMENTED)
 class GroupAnswer(TypedDict):
     """A playlist for a group."""
 
     recommendation_id: str
+    """Names this answer, also in the log of what was shown; later ones sort after it."""
     seed: int
+    """The one given or drawn: the same request with it gets the same tracks."""
     tracks: list[PlaylistTrack]
+    """The playlist, to be played in this order."""
     members: list[MemberAnswer]
+    """What became of each member of the request, in its order."""
     fairness: NotRequired[FairnessAnswer]
-    """With `explain`."""
+    """How evenly the list serves the members; with `explain`."""
     group: NotRequired[TogetherAnswer]
+    """With a `group_id` or `explain`."""
     pool: Pool
+    """How many tracks there were to choose from."""
     model: ModelRef
+    """The model that answered."""
     strategy: str
+    """How the members' tastes became one list."""
     assignment: AssignmentAnswer
+    """Why this model answered."""
     degraded: bool
     """Whether the fallback answered in place of a model that could not."""
     warnings: list[PlaylistWarning]
+    """What went otherwise than the caller may expect."""
 
 
+@with_config(DOCUMENTED)
 class SimilarTrack(TypedDict):
     """A track that resembles the one asked for."""
 
     track_id: str
+    """Id of the data."""
     score: float
+    """How near it is; compares within one answer only."""
     rank: int
+    """Place among all that are similar, from 1."""
     title: NotRequired[str]
+    """Name of the track."""
     artist: NotRequired[str]
+    """Name of who plays it."""
 
 
+@with_config(DOCUMENTED)
 class SimilarTracksAnswer(TypedDict):
     """A page of similar tracks."""
 
     track_id: str
+    """The track asked for."""
     items: list[SimilarTrack]
+    """The page, best first."""
     total: int
+    """Similar tracks on all pages together."""
     limit: int
+    """The one asked for."""
     offset: int
+    """Similar tracks before this page."""
     next: str | None
+    """Address of the next page; null on the last."""
     model: ModelRef
+    """The model that answered."""

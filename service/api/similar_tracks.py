@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from urllib.parse import quote, urlencode
 
 import orjson
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.dependencies import gone, runtime_of
@@ -21,11 +21,14 @@ _CACHE_CONTROL: Final = "public, max-age=3600, stale-while-revalidate=86400"
 class Page(BaseModel):
     """Which of the similar tracks are wanted."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     limit: int = Field(default=20, ge=1, le=NEIGHBOURS)
+    """How many tracks a page has."""
     offset: int = Field(default=0, ge=0, le=1_000_000)
+    """How many of the nearest to pass over."""
     exclude_same_artist: bool = False
+    """Leave out tracks of the same artist, and take the nearest by others."""
 
     def next(self, track_id: str) -> str:
         """Return the address of the page after this one."""
@@ -52,7 +55,11 @@ def add_routes(router: APIRouter) -> None:
     )
 
 
-async def similar_tracks(track_id: str, page: Annotated[Page, Query()], request: Request) -> Response:
+async def similar_tracks(
+    track_id: Annotated[str, Path(description="Id of the data; percent-encoded, slashes as %2F.")],
+    page: Annotated[Page, Query()],
+    request: Request,
+) -> Response:
     """Return a page of the nearest tracks, the track itself left out."""
     runtime = runtime_of(request)
     model = runtime.similar_model()

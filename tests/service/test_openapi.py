@@ -91,3 +91,25 @@ async def test_answers_to_get_are_what_the_schemas_say(
     client: httpx.AsyncClient, document: dict[str, Any], path: str, schema: str
 ) -> None:
     assert fits(document, schema, (await client.get(path)).json())
+
+
+async def test_whatever_is_sent_or_answered_is_described(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    parts = {f"{name}.{field}": part for name in schemas for field, part in schemas[name].get("properties", {}).items()}
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            parts |= {parameter["name"]: parameter for parameter in operation.get("parameters", [])}
+
+    assert len(parts) > 100
+    for name, part in parts.items():
+        what = schemas.get(part.get("$ref", "").rpartition("/")[2], {})  # says it already where both are the same
+        assert part.get("description", what.get("description")), name
+
+
+async def test_the_example_is_answered_whoever_is_known(client: httpx.AsyncClient, document: dict[str, Any]) -> None:
+    (example,) = document["components"]["schemas"]["GroupRequest"]["examples"]
+
+    response = await client.post(PATH, json=example)
+
+    assert response.status_code == 200
+    assert {member["status"] for member in response.json()["members"]} == {"cold"}
