@@ -195,7 +195,8 @@ def problem_of(request: Request, error: TuttiError | RequestValidationError) -> 
     code = ProblemCode(error.code)
     if code is ProblemCode.INTERNAL_ERROR:
         raise error
-    return problem(request, code, str(error))
+    found = [FieldProblem(pointer="/model", detail=str(error), code=code)] if code is ProblemCode.UNKNOWN_MODEL else []
+    return problem(request, code, str(error), found)
 
 
 async def _error(request: Request, error: TuttiError | RequestValidationError) -> Response:

@@ -227,6 +227,7 @@ async def test_an_unknown_model_is_refused_with_the_choices(client: httpx.AsyncC
 
     assert response.status_code == 422
     assert response.json()["code"] == "unknown_model"
+    assert [(each["pointer"], each["code"]) for each in response.json()["errors"]] == [("/model", "unknown_model")]
     assert "basic, softmax, wmf" in response.json()["detail"]
 
 
