@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api import operations, problems, recommendations, similar_tracks
 from service.api.get_route import GetRoute
-from service.api.headers import EXPOSED
+from service.api.headers import EXPOSED, documented
 from service.api.json_route import JsonRoutes
 from service.api.middleware import RequestMiddleware
 from service.runtime import Runtime
@@ -71,9 +71,14 @@ class _Tutti(FastAPI):
         return JsonRoutes(super().__call__, self.router.routes, self.user_middleware)
 
     def openapi(self) -> dict[str, Any]:  # FastAPI's own type
-        """Return the schema with the shape of problems and the names of the models."""
+        """Return the schema with the shape of problems, the id that every answer has, and the names of the models."""
         if not self.openapi_schema:
-            schemas = super().openapi()["components"]["schemas"]
+            document = super().openapi()
+            for path in document["paths"].values():
+                for operation in path.values():
+                    for response in operation["responses"].values():
+                        response.setdefault("headers", {}).update(documented("X-Request-Id"))
+            schemas = document["components"]["schemas"]
             schemas |= problems.schemas()
             runtime: Runtime = self.state.runtime
             for choice in schemas["GroupRequest"]["properties"]["model"]["anyOf"]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from service.api.schemas import GroupRequest, MemberAnswer, PlaylistWarning, Status
+from service.api.schemas import GroupRequest, MemberAnswer, PlaylistWarning, Status, WarningCode
 from service.core.group import GroupQuery, GroupRanking, Member
 from service.core.group_history import voter_of, without_own_voter
 from service.core.ids import IdIndex, is_group_key
@@ -110,7 +110,7 @@ class Translation:
             already_played=tuple(dict.fromkeys(played)),
         )
 
-    def warn(self, code: str, detail: str) -> None:
+    def warn(self, code: WarningCode, detail: str) -> None:
         """Tell the caller of something."""
         self.warnings.append({"code": code, "detail": detail})
 

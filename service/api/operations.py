@@ -1,23 +1,24 @@
 """For those who run the service: health, models, metrics."""
 
 from datetime import datetime
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import with_config
+from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
 from service.api.dependencies import runtime_of
 from service.api.problems import FieldProblem, ProblemCode, problem, responses
-from service.api.schemas import DOCUMENTED
+from service.api.schemas import DOCUMENTED, StrategyName
 
 
 @with_config(DOCUMENTED)
 class Health(TypedDict):
     """Whether the service lives, or is ready."""
 
-    status: str
+    status: Literal["live", "ready"]
     """What was asked for."""
 
 
@@ -41,12 +42,12 @@ class ModelDescription(TypedDict):
     """With listening of their own, which users do not count."""
     tracks: int
     """Those that it can recommend."""
-    default_strategy: str
+    default_strategy: StrategyName
     """How tastes become one list where a request does not say."""
     similar_tracks: bool
     """Whether it can be the model of similar tracks."""
-    roles: list[str]
-    """What the settings and the experiment use it for."""
+    roles: list[Annotated[str, Field(pattern="^(default|fallback|similar|variant:.+)$")]]
+    """What the settings and the experiment use it for: `default`, `fallback`, `similar`, `variant:` and its name."""
     metrics: dict[str, float]
     """Measured on validation data when it was trained."""
 

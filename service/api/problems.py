@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
+from service.api.headers import documented
 from service.core.errors import NotFoundError, TuttiError
 from service.core.faults import faults
 
@@ -128,7 +129,7 @@ class Problem(BaseModel):
     """What happened: decide by this."""
     request_id: str
     """To be quoted to those who run the service; also the header `X-Request-Id`."""
-    errors: list[FieldProblem] = []
+    errors: list[FieldProblem]
     """What is wrong with each part of the request, the first 20."""
 
 
@@ -152,10 +153,15 @@ def problem(
         request_id=request_id,
         errors=list(errors),
     )
-    headers = {**(_RETRY_AFTER if kind.status == 503 else {}), **(headers or {})}
+    headers = {**_headers_of(kind.status), **(headers or {})}
     # ASCII, so that not even a lone surrogate in the name of a field can break it
     body = json.dumps(content.model_dump(mode="json"))
     return Response(body, kind.status, headers, media_type=MEDIA_TYPE)
+
+
+def _headers_of(status: int) -> dict[str, str]:
+    """Return the headers that a problem has for its status."""
+    return _RETRY_AFTER if status == 503 else {}
 
 
 def responses(*codes: ProblemCode) -> dict[int | str, dict[str, Any]]:  # FastAPI's own type
@@ -165,7 +171,11 @@ def responses(*codes: ProblemCode) -> dict[int | str, dict[str, Any]]:  # FastAP
         by_status.setdefault(KINDS[code].status, []).append(code)
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
-        status: {"description": ", ".join(f"`{code}`" for code in group), "content": content}
+        status: {
+            "description": ", ".join(f"`{code}`" for code in group),
+            "content": content,
+            "headers": documented(*_headers_of(status)),
+        }
         for status, group in by_status.items()
     }
 

@@ -12,7 +12,7 @@ from starlette.background import BackgroundTask
 from service.api.dependencies import gone, runtime_of
 from service.api.explanations import add_explanation
 from service.api.groups import Party, Translation, gather
-from service.api.headers import answer_headers
+from service.api.headers import answer_headers, documented
 from service.api.json_route import JsonRoute
 from service.api.problems import ProblemCode, responses
 from service.api.schemas import AssignmentAnswer, GroupAnswer, GroupRequest, PlaylistTrack, model_ref, rounded
@@ -39,15 +39,19 @@ def add_routes(router: APIRouter) -> None:
         route_class_override=JsonRoute,
         response_model=GroupAnswer,
         summary="A playlist for a group",
-        responses=responses(
-            ProblemCode.UNREADABLE_BODY,
-            ProblemCode.BODY_TOO_LARGE,
-            ProblemCode.UNSUPPORTED_MEDIA_TYPE,
-            ProblemCode.VALIDATION_FAILED,
-            ProblemCode.UNKNOWN_MODEL,
-            ProblemCode.OVERLOADED,
-            ProblemCode.MODEL_UNAVAILABLE,
-        ),
+        response_description="A playlist.",
+        responses={
+            200: {"headers": documented("X-Model-Version", "X-Experiment", "Server-Timing")},
+            **responses(
+                ProblemCode.UNREADABLE_BODY,
+                ProblemCode.BODY_TOO_LARGE,
+                ProblemCode.UNSUPPORTED_MEDIA_TYPE,
+                ProblemCode.VALIDATION_FAILED,
+                ProblemCode.UNKNOWN_MODEL,
+                ProblemCode.OVERLOADED,
+                ProblemCode.MODEL_UNAVAILABLE,
+            ),
+        },
     )
 
 

@@ -179,11 +179,23 @@ class GroupRequest(_Request):
         return self.n if "n" in self.model_fields_set else self.limit
 
 
+WarningCode = Literal[
+    "unknown_member",
+    "unknown_track",
+    "stand_in_track",
+    "duplicate_member",
+    "all_members_cold",
+    "filled_with_popular",
+    "fewer_tracks_than_asked",
+    "degraded",
+]
+
+
 @with_config(DOCUMENTED)
 class PlaylistWarning(TypedDict):
     """Something that went otherwise than the caller may expect."""
 
-    code: str
+    code: WarningCode
     """What it is about."""
     detail: str
     """The same in words, for people."""
@@ -339,7 +351,7 @@ class GroupAnswer(TypedDict):
     """How many tracks there were to choose from."""
     model: ModelRef
     """The model that answered."""
-    strategy: str
+    strategy: StrategyName
     """How the members' tastes became one list."""
     assignment: AssignmentAnswer
     """Why this model answered."""

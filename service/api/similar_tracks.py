@@ -9,13 +9,21 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.dependencies import gone, runtime_of
-from service.api.headers import answer_headers
+from service.api.headers import answer_headers, documented
 from service.api.problems import ProblemCode, responses
 from service.api.schemas import SimilarTrack, SimilarTracksAnswer, model_ref, rounded
 from service.core.errors import ModelUnavailableError, UnknownTrackError
 from service.loading import NEIGHBOURS, Neighbour, ServedModel, SimilarQuery
 
 _CACHE_CONTROL: Final = "public, max-age=3600, stale-while-revalidate=86400"
+
+_IF_NONE_MATCH: Final = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "ETags of answers that the caller has: where this one is among them there is no body, but a 304.",
+    "schema": {"type": "string"},
+}
+"""Not a parameter of the route: FastAPI would read the first such header of several."""
 
 
 class Page(BaseModel):
@@ -51,7 +59,16 @@ def add_routes(router: APIRouter) -> None:
         similar_tracks,
         response_model=SimilarTracksAnswer,
         summary="Tracks that resemble a track",
-        responses={**responses(*codes), 304: {"description": "Nothing has changed since the ETag in If-None-Match."}},
+        response_description="A page of similar tracks.",
+        responses={
+            200: {"headers": documented("X-Model-Version", "Server-Timing", "ETag", "Cache-Control")},
+            **responses(*codes),
+            304: {
+                "description": "Nothing has changed since the ETag in If-None-Match.",
+                "headers": documented("X-Model-Version", "ETag", "Cache-Control"),
+            },
+        },
+        openapi_extra={"parameters": [_IF_NONE_MATCH]},
     )
 
 

@@ -1,5 +1,6 @@
 """What a client that is generated from /openapi.json takes for granted is true."""
 
+import re
 from typing import Any
 
 import httpx
@@ -7,7 +8,11 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
+from service.core.strategies import STRATEGIES
+from tests.documentation import ROOT
+
 PATH = "/recommendations/group"
+SIMILAR = "/similar-tracks/{track_id}"
 
 
 @pytest.fixture
@@ -91,6 +96,42 @@ async def test_answers_to_get_are_what_the_schemas_say(
     client: httpx.AsyncClient, document: dict[str, Any], path: str, schema: str
 ) -> None:
     assert fits(document, schema, (await client.get(path)).json())
+
+
+async def test_every_header_that_is_declared_is_sent(client: httpx.AsyncClient, document: dict[str, Any]) -> None:
+    paths = document["paths"]
+    playlist = await client.post(PATH, json={"user_ids": ["ann"]})
+    similar = await client.get("/similar-tracks/rock-1")
+    unchanged = await client.get("/similar-tracks/rock-1", headers={"If-None-Match": similar.headers["etag"]})
+    answers = [(PATH, "post", playlist), (SIMILAR, "get", similar), (SIMILAR, "get", unchanged)]
+
+    for path, method, response in answers:
+        declared = paths[path][method]["responses"][str(response.status_code)]["headers"]
+        assert {name.lower() for name in declared} - {"x-experiment"} <= set(response.headers)
+    assert paths[PATH]["post"]["responses"]["503"]["headers"].keys() == {"Retry-After", "X-Request-Id"}
+    assert [each["name"] for each in paths[SIMILAR]["get"]["parameters"] if each["in"] == "header"] == ["If-None-Match"]
+
+
+async def test_every_answer_declares_its_request_id(document: dict[str, Any]) -> None:
+    for path in document["paths"].values():
+        for operation in path.values():
+            assert all("X-Request-Id" in response["headers"] for response in operation["responses"].values())
+
+
+async def test_what_can_be_listed_is(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+
+    assert schemas["GroupAnswer"]["properties"]["strategy"]["enum"] == sorted(STRATEGIES)
+    assert schemas["ModelDescription"]["properties"]["default_strategy"]["enum"] == sorted(STRATEGIES)
+    assert schemas["Health"]["properties"]["status"]["enum"] == ["live", "ready"]
+    assert "errors" in schemas["Problem"]["required"]
+
+
+async def test_the_documentation_has_exactly_the_warnings_that_there_are(document: dict[str, Any]) -> None:
+    section = (ROOT / "docs/api.md").read_text(encoding="utf-8").split("`warnings` says")[1].split("`assignment`")[0]
+
+    codes = document["components"]["schemas"]["PlaylistWarning"]["properties"]["code"]["enum"]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == codes
 
 
 async def test_whatever_is_sent_or_answered_is_described(document: dict[str, Any]) -> None:
