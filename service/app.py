@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api import operations, problems, recommendations, similar_tracks
@@ -37,6 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
         version="1",
         lifespan=lifespan,
         redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
     )
     app.state.runtime = runtime
     framework_routes = list(app.router.routes)
@@ -56,6 +58,11 @@ def create_app(settings: Settings) -> FastAPI:
             expose_headers=EXPOSED,
         )
     return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Return what the method of a generated client is called; FastAPI would add path and method to it."""
+    return route.name
 
 
 class _Tutti(FastAPI):

@@ -98,6 +98,12 @@ async def test_answers_to_get_are_what_the_schemas_say(
     assert fits(document, schema, (await client.get(path)).json())
 
 
+async def test_operations_are_called_by_what_they_do(document: dict[str, Any]) -> None:
+    operations = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
+
+    assert operations == ["recommend_group", "similar_tracks", "live", "ready", "models", "metrics"]
+
+
 async def test_every_header_that_is_declared_is_sent(client: httpx.AsyncClient, document: dict[str, Any]) -> None:
     paths = document["paths"]
     playlist = await client.post(PATH, json={"user_ids": ["ann"]})
