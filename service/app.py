@@ -10,7 +10,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api import operations, problems, recommendations, similar_tracks
+from service.api import docs_page, operations, problems, recommendations, similar_tracks
 from service.api.get_route import GetRoute
 from service.api.headers import EXPOSED, documented
 from service.api.json_route import JsonRoutes
@@ -37,13 +37,15 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Group playlists in which every listener has a fair share",
         version="1",
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
     )
     app.state.runtime = runtime
     framework_routes = list(app.router.routes)
     app.router.route_class = GetRoute
-    for part in (recommendations, similar_tracks, operations):
+    for part in (recommendations, similar_tracks, operations, docs_page):
         part.add_routes(app.router)
     # Routes are tried in order, and FastAPI's own come first: begin with those that are asked for most.
     app.router.routes.sort(key=lambda route: route in framework_routes)

@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from service.app import create_app
 from service.batching import BatchingScorer
@@ -67,6 +70,28 @@ async def test_a_route_names_the_methods_that_it_answers(client: httpx.AsyncClie
 
     assert (get.status_code, get.headers["allow"]) == (405, "GET, HEAD")
     assert (post.status_code, post.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("below", ["", "/tutti"])
+async def test_the_documentation_needs_nothing_from_elsewhere(settings: Settings, below: str) -> None:
+    outer = Starlette(routes=[Mount(below, create_app(settings))])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(outer), base_url="http://test") as client:
+        page = await client.get(f"{below}/docs")
+        loaded = re.findall(r"""(?:href|src)="([^"]+)"|url: '([^']+)'""", page.text)
+        parts = [await client.get(page.url.join(address or document)) for address, document in loaded]
+
+    assert [part.url.path for part in parts] == [
+        f"{below}/docs/swagger-ui.css",
+        f"{below}/docs/favicon.png",
+        f"{below}/docs/swagger-ui-bundle.js",
+        f"{below}/openapi.json",
+    ]
+    assert [(part.url.host, part.status_code) for part in parts] == [("test", 200)] * 4
+
+
+async def test_what_the_documentation_does_not_load_is_not_found(client: httpx.AsyncClient) -> None:
+    for name in ("nothing.js", "..", "%00"):
+        assert (await client.get(f"/docs/{name}")).status_code == 404
 
 
 async def test_models_say_what_they_are_and_what_for(client: httpx.AsyncClient) -> None:
