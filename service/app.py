@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api import docs_page, operations, problems, recommendations, similar_tracks
 from service.api.get_route import GetRoute
-from service.api.headers import EXPOSED, documented
+from service.api.headers import EXPOSED, SENT, documented
 from service.api.json_route import JsonRoutes
 from service.api.middleware import RequestMiddleware
 from service.runtime import Runtime
@@ -56,7 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["Content-Type", "If-None-Match", "X-Request-Id"],
+            allow_headers=SENT,
             expose_headers=EXPOSED,
         )
     return app

@@ -7,6 +7,9 @@ from service.loading import ServedModel
 EXPOSED: Final = ("X-Request-Id", "X-Model-Version", "X-Experiment", "Server-Timing", "Retry-After", "ETag")
 """What scripts of another origin may read."""
 
+SENT: Final = ("Authorization", "Content-Type", "If-None-Match", "X-Request-Id")
+"""What they may send; the first is for a gateway before the service."""
+
 _MEANINGS: Final = {
     "X-Request-Id": "Names the request: the caller's own id where it is fit to be passed on, else a fresh one.",
     "X-Model-Version": "The version of the model that answered.",

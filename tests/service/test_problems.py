@@ -4,7 +4,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.api.headers import EXPOSED
+from service.api.headers import EXPOSED, SENT
 from service.api.problems import KINDS, ProblemCode
 from service.app import create_app
 from service.settings import Settings
@@ -227,8 +227,32 @@ async def test_pages_of_configured_origins_may_call_and_read_our_headers(setting
     assert "access-control-allow-origin" not in theirs.headers
 
 
+async def preflight(settings: Settings, origin: str) -> httpx.Response:
+    """What a browser asks before a page of this origin may send a request with a token."""
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
+    async with serving(settings) as client:
+        return await client.options("/recommendations/group", headers={"Origin": origin, **asks})
+
+
+async def test_pages_may_send_a_token_to_the_gateway(settings: Settings) -> None:
+    open_to_one = settings.model_copy(update={"cors_origins": ("https://app.example",)})
+
+    ours = await preflight(open_to_one, "https://app.example")
+    theirs = await preflight(open_to_one, "https://evil.example")
+    by_default = await preflight(settings, "https://app.example")
+
+    assert (ours.status_code, theirs.status_code, by_default.status_code) == (200, 400, 405)
+    assert set(SENT) <= set(ours.headers["access-control-allow-headers"].split(", "))
+
+
 @pytest.mark.parametrize("code", ProblemCode)
 def test_the_documentation_has_every_code_with_its_status(code: ProblemCode) -> None:
     page = (Path(__file__).parents[2] / "docs/api.md").read_text(encoding="utf-8")
 
     assert f"| `{code}` | {KINDS[code].status} |" in page
+
+
+def test_the_documentation_has_every_header_that_pages_may_read_or_send() -> None:
+    section = (Path(__file__).parents[2] / "docs/api.md").read_text(encoding="utf-8").split("## Headers")[1]
+
+    assert [header for header in (*EXPOSED, *SENT) if f"`{header}`" not in section] == []
