@@ -243,7 +243,10 @@ class PlaylistTrack(TypedDict):
     position: int
     """Place in the playlist, from 1."""
     score: float
-    """Weighted mean over the members of how much of the catalogue each of them likes less, 0..1."""
+    """Weighted mean over the members of how much of the catalogue each of them likes less, 0..1.
+
+    Where nothing is known of any member: how much of the catalogue has fewer listeners.
+    """
     title: NotRequired[str]
     """Name of the track."""
     artist: NotRequired[str]

@@ -97,6 +97,7 @@ async def test_a_group_of_strangers_gets_popular_tracks_and_is_told(client: http
     answer = await ask(client, members=[{"user_id": "zoe"}, {}], limit=6)
 
     assert set(track_ids(answer)) == {"rock-1", "rock-2", "jazz-1", "jazz-2", "pop-1", "pop-2"}  # all that anyone heard
+    assert {track["score"] for track in answer["tracks"]} == {0.545455}  # 6 of the 11 others have fewer listeners
     assert codes(answer) == ["unknown_member", "all_members_cold"]
 
 
