@@ -21,3 +21,10 @@ def commands(*pages: Path) -> Iterator[list[str]]:
             for line in block.replace("\\\n", " ").splitlines():
                 if words := shlex.split(line, comments=True):
                     yield words
+
+
+def field_codes() -> list[str]:
+    """The codes of faults of fields that docs/api.md lists."""
+    section = (ROOT / "docs/api.md").read_text(encoding="utf-8").split("The `code` of one of")[1].split("##")[0]
+    rows = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
+    return [code for row in rows for code in re.findall(r"`(\w+)`", row)]

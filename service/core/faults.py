@@ -13,10 +13,29 @@ _WORDS: Final = {
 }
 """By type of error, where pydantic speaks of Python unless it has parsed the JSON itself."""
 
+_TYPES: Final = {
+    "tuple_type": "array_type",
+    "dict_type": "object_type",
+    "model_type": "object_type",
+    "bool_type": "boolean_type",
+    "bool_parsing": "boolean_type",
+    "int_type": "integer_type",
+    "int_parsing": "integer_type",
+    "int_parsing_size": "integer_type",
+    "float_type": "number_type",
+    "string_too_short": "too_short",
+    "string_too_long": "too_long",
+}
+"""What a type of error is called, where pydantic calls it by a word of Python, or the same by several."""
+
 
 def faults(errors: Iterable[ErrorDetails]) -> list[ErrorDetails]:
-    """Return those of pydantic's errors that are true, their messages in words of JSON."""
-    return [{**error, "msg": _words(error)} for error in errors if _is_true(error)]
+    """Return those of pydantic's errors that are true, their types and messages in words of JSON."""
+    return [
+        {**error, "type": _TYPES.get(error["type"], error["type"]), "msg": _words(error)}
+        for error in errors
+        if _is_true(error)
+    ]
 
 
 def said(error: ValidationError) -> str:

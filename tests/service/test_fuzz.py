@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from service.app import create_app
 from service.settings import Settings
+from tests.documentation import field_codes
 from tests.service.worlds import running
 
 PATH = "/recommendations/group"
@@ -94,6 +95,7 @@ async def post(app: FastAPI, body: bytes, content_type: bytes) -> tuple[int, byt
 async def test_10_000_malformed_bodies_are_answered_as_documented(settings: Settings) -> None:
     app = create_app(settings)
     documented = {int(status) for status in app.openapi()["paths"][PATH]["post"]["responses"]}
+    codes = set(field_codes())
     seen: dict[int, int] = {}
     async with running(app):
         for body, content_type in malformed(seed=20):
@@ -101,6 +103,8 @@ async def test_10_000_malformed_bodies_are_answered_as_documented(settings: Sett
             seen[status] = seen.get(status, 0) + 1
             assert status in documented - {500, 503}, (body, content_type)
             if status != 200:
-                assert json.loads(answer)["status"] == status
+                problem = json.loads(answer)
+                assert problem["status"] == status
+                assert {each["code"] for each in problem["errors"]} <= codes, body
 
     assert min(seen[400], seen[415], seen[422]) > 1000

@@ -1,5 +1,6 @@
+import json
+import math
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -8,10 +9,12 @@ from service.api.headers import EXPOSED, SENT
 from service.api.problems import KINDS, ProblemCode
 from service.app import create_app
 from service.settings import Settings
+from tests.documentation import ROOT, field_codes
 from tests.service.worlds import running, serving
 
 JSON = {"Content-Type": "application/json"}
 MARK = "do-not-echo-me"
+FIELD_CODES = field_codes()
 
 
 async def test_a_problem_has_all_that_rfc_9457_asks_for(client: httpx.AsyncClient) -> None:
@@ -155,6 +158,54 @@ async def test_a_fault_is_told_in_words_of_json(client: httpx.AsyncClient, body:
     assert response.json()["detail"] == detail
 
 
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"user_ids": "ann"}, "array_type"),
+        ({"user_ids": ["ann"], "explain": 1}, "boolean_type"),
+        ({"user_ids": ["ann"], "limit": "5"}, "integer_type"),
+        ({"members": [{"weight": "heavy"}]}, "number_type"),
+        ({"members": ["ann"]}, "object_type"),
+        ([], "object_type"),
+        ({"user_ids": [None]}, "string_type"),
+        ({"user_ids": [""]}, "too_short"),
+        ({"user_ids": ["ann"] * 65}, "too_long"),
+        ({"members": [{"label": "x" * 101}]}, "too_long"),
+        ({"user_ids": ["ann"], "limit": 0}, "greater_than_equal"),
+        ({"user_ids": ["ann"], "limit": 201}, "less_than_equal"),
+        ({"user_ids": ["ann"], "seed": 1 << 53}, "less_than"),
+        ({"members": [{"weight": math.inf}]}, "finite_number"),
+        ({"user_ids": ["ann"], "limitt": 5}, "extra_forbidden"),
+        ({}, "members"),
+        ({"user_ids": ["ann"], "limit": 5, "n": 5}, "limit"),
+        ({"user_ids": ["ann"], "strategy": "random"}, "unknown_strategy"),
+        ({"user_ids": ["ann"], "model": "gpt"}, "unknown_model"),
+    ],
+    ids=lambda value: repr(value)[:60],
+)
+async def test_each_fault_has_a_code_that_is_documented(client: httpx.AsyncClient, body: object, code: str) -> None:
+    response = await client.post("/recommendations/group", content=json.dumps(body), headers=JSON)
+
+    assert [each["code"] for each in response.json()["errors"]] == [code]
+    assert code in FIELD_CODES
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("limit=ten", "integer_type"),
+        ("limit=" + "9" * 5000, "integer_type"),
+        ("exclude_same_artist=maybe", "boolean_type"),
+        ("page=3", "extra_forbidden"),
+    ],
+    ids=lambda value: value[:40],
+)
+async def test_a_query_has_the_same_codes(client: httpx.AsyncClient, query: str, code: str) -> None:
+    response = await client.get(f"/similar-tracks/rock-1?{query}")
+
+    assert [each["code"] for each in response.json()["errors"]] == [code]
+
+
 async def test_nothing_that_was_sent_is_echoed(client: httpx.AsyncClient) -> None:
     wrong = [
         {"user_ids": [MARK], "limit": MARK},
@@ -247,12 +298,12 @@ async def test_pages_may_send_a_token_to_the_gateway(settings: Settings) -> None
 
 @pytest.mark.parametrize("code", ProblemCode)
 def test_the_documentation_has_every_code_with_its_status(code: ProblemCode) -> None:
-    page = (Path(__file__).parents[2] / "docs/api.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/api.md").read_text(encoding="utf-8")
 
     assert f"| `{code}` | {KINDS[code].status} |" in page
 
 
 def test_the_documentation_has_every_header_that_pages_may_read_or_send() -> None:
-    section = (Path(__file__).parents[2] / "docs/api.md").read_text(encoding="utf-8").split("## Headers")[1]
+    section = (ROOT / "docs/api.md").read_text(encoding="utf-8").split("## Headers")[1]
 
     assert [header for header in (*EXPOSED, *SENT) if f"`{header}`" not in section] == []
