@@ -31,8 +31,8 @@ _MILLION: Final = 1_000_000
 DOCUMENTED: Final = ConfigDict(use_attribute_docstrings=True)
 """Publishes what is written below a field as its description."""
 
-_SEEDS: Final = 1 << 53
-"""Seeds are below this: what JavaScript's numbers hold exactly."""
+_EXACT: Final = 1 << 53
+"""What is below this JavaScript's numbers hold exactly: all seeds, and ids that come as numbers with a point."""
 
 
 def rounded(value: float) -> float:
@@ -44,8 +44,12 @@ def rounded(value: float) -> float:
 
 
 def _id_text(value: object) -> object:
-    """Return an integer id as text; a bool is no integer here."""
-    return str(value) if type(value) is int else value
+    """Return an integer id as text, 101.0 being 101; a bool is no integer here."""
+    if type(value) is int:
+        return str(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        return str(int(value))
+    return value
 
 
 Id = Annotated[
@@ -155,7 +159,7 @@ class GroupRequest(_Request):
     """How the members' tastes become one; by default the one that suits the model."""
     model: str | None = Field(default=None, max_length=100)
     """One of `/models`; overrides the experiment."""
-    seed: Annotated[int, Field(ge=0, lt=_SEEDS), BeforeValidator(_whole)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=_EXACT), BeforeValidator(_whole)] | None = None
     """The same request with the same seed and model version gets the same tracks; by default one is drawn."""
     already_played: tuple[Id, ...] = Field(default=(), max_length=1_000, fail_fast=True)
     """What the group has heard in this session: not played again, and its members count as having had it."""

@@ -1,11 +1,13 @@
 """GET /similar-tracks/{track_id}: what resembles a track."""
 
+from collections import Counter
 from hashlib import sha256
 from typing import Annotated, Final
 from urllib.parse import quote, urlencode
 
 import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.dependencies import gone, runtime_of
@@ -78,8 +80,8 @@ async def similar_tracks(
     request: Request,
 ) -> Response:
     """Return a page of the nearest tracks, the track itself left out."""
-    runtime = runtime_of(request)
-    model = runtime.similar_model()
+    _refuse_repeated(request)
+    model = runtime_of(request).similar_model()
     track_row = model.recommender.tracks.row(track_id)
     if track_row is None:
         raise UnknownTrackError("the model of similar tracks does not know this track")
@@ -117,6 +119,15 @@ def _answer(model: ServedModel, track_id: str, page: Page, neighbours: list[Neig
             item["artist"] = artist
         answer["items"].append(item)
     return answer
+
+
+def _refuse_repeated(request: Request) -> None:
+    """Raise if a query parameter is there more than once: FastAPI would take the last."""
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    if repeated := [name for name, count in counts.items() if count > 1]:
+        raise RequestValidationError(
+            [{"loc": ("query", name), "msg": "Give it once", "type": "repeated"} for name in repeated]
+        )
 
 
 def _etag(model: ServedModel, track_id: str, page: Page) -> str:

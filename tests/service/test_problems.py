@@ -197,6 +197,7 @@ async def test_each_fault_has_a_code_that_is_documented(client: httpx.AsyncClien
         ("limit=" + "9" * 5000, "integer_type"),
         ("exclude_same_artist=maybe", "boolean_type"),
         ("page=3", "extra_forbidden"),
+        ("limit=2&limit=3", "repeated"),
     ],
     ids=lambda value: value[:40],
 )
@@ -204,6 +205,7 @@ async def test_a_query_has_the_same_codes(client: httpx.AsyncClient, query: str,
     response = await client.get(f"/similar-tracks/rock-1?{query}")
 
     assert [each["code"] for each in response.json()["errors"]] == [code]
+    assert code in FIELD_CODES
 
 
 async def test_nothing_that_was_sent_is_echoed(client: httpx.AsyncClient) -> None:
@@ -246,7 +248,7 @@ async def test_a_request_id_comes_back(client: httpx.AsyncClient) -> None:
     assert response.headers.get_list("x-request-id") == ["trace-1.2:3"]
 
 
-@pytest.mark.parametrize("unfit", ["", "a b", "x" * 129, "<script>", "é"])
+@pytest.mark.parametrize("unfit", ["", ".a", "a b", "x" * 129, "<script>", "é"])
 async def test_an_unfit_request_id_is_replaced(client: httpx.AsyncClient, unfit: str) -> None:
     headers = {"X-Request-Id": unfit.encode()}
     first, second = [await client.get("/health/live", headers=headers) for _ in range(2)]

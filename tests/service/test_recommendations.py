@@ -1,4 +1,5 @@
 import json
+import math
 
 import httpx
 import pytest
@@ -69,9 +70,19 @@ async def test_integers_are_ids_too(client: httpx.AsyncClient) -> None:
     assert answer["members"] == [{"member": 0, "user_id": "9007199254740993", "status": "cold"}]
 
 
-@pytest.mark.parametrize("no_id", [True, 1.5, None, "", "x" * 257, [], {}], ids=repr)
+async def test_a_whole_number_is_an_id_however_it_is_written(client: httpx.AsyncClient) -> None:
+    answer = await ask(client, user_ids=[101.0, 101, "101", -7.0, 2.0**53 - 1])
+
+    assert [member["user_id"] for member in answer["members"]] == ["101", "101", "101", "-7", "9007199254740991"]
+    assert codes(answer).count("duplicate_member") == 2
+
+
+@pytest.mark.parametrize(
+    "no_id", [True, 1.5, None, "", "x" * 257, [], {}, 2.0**53, -(2.0**53), math.inf, math.nan], ids=repr
+)
 async def test_what_is_no_id_is_refused(client: httpx.AsyncClient, no_id: object) -> None:
-    response = await client.post("/recommendations/group", json={"user_ids": [no_id]})
+    headers = {"Content-Type": "application/json"}
+    response = await client.post("/recommendations/group", content=json.dumps({"user_ids": [no_id]}), headers=headers)
 
     assert response.status_code == 422
     assert response.json()["errors"][0]["pointer"] == "/user_ids/0"

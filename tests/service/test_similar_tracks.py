@@ -94,6 +94,13 @@ async def test_a_query_that_says_something_else_is_refused(client: httpx.AsyncCl
     assert response.json()["errors"][0]["pointer"] == f"/query/{query.partition('=')[0]}"
 
 
+async def test_a_parameter_that_says_two_things_is_refused_not_guessed(client: httpx.AsyncClient) -> None:
+    response = await client.get("/similar-tracks/rock-1?limit=2&offset=1&limit=3")
+
+    assert response.status_code == 422
+    assert [(each["pointer"], each["code"]) for each in response.json()["errors"]] == [("/query/limit", "repeated")]
+
+
 async def answering(settings: Settings) -> str:
     async with serving(settings) as client:
         name: str = (await client.get("/similar-tracks/rock-1")).json()["model"]["name"]
