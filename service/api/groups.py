@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from service.api.schemas import GroupRequest, MemberAnswer, PlaylistWarning, Status, WarningCode
+from service.api.schemas import NAMED_AT_MOST, GroupRequest, MemberAnswer, PlaylistWarning, Status, WarningCode
 from service.core.group import GroupQuery, GroupRanking, Member
 from service.core.group_history import voter_of, without_own_voter
 from service.core.ids import IdIndex, is_group_key
@@ -110,9 +110,14 @@ class Translation:
             already_played=tuple(dict.fromkeys(played)),
         )
 
-    def warn(self, code: WarningCode, detail: str) -> None:
-        """Tell the caller of something."""
-        self.warnings.append({"code": code, "detail": detail})
+    def warn(self, code: WarningCode, detail: str, member: int | None = None, track_ids: Sequence[str] = ()) -> None:
+        """Tell the caller of something, and which member and tracks of the request it is about."""
+        warning: PlaylistWarning = {"code": code, "detail": detail}
+        if member is not None:
+            warning["member"] = member
+        if track_ids:
+            warning["track_ids"] = list(dict.fromkeys(track_ids))[:NAMED_AT_MOST]
+        self.warnings.append(warning)
 
     def of_members(self, ranking: GroupRanking) -> tuple[GroupQuery, GroupRanking]:
         """Return query and ranking as far as they concern the members of the request."""
@@ -136,9 +141,8 @@ class Translation:
         for place, listener in enumerate(self.party.places):
             if place != self.party.origin(listener):
                 first = self.party.origin(listener)
-                self.warn(
-                    "duplicate_member", f"member {place} is the same user as member {first} and has no second say"
-                )
+                detail = f"member {place} is the same user as member {first} and has no second say"
+                self.warn("duplicate_member", detail, place)
         if not ranking.voters:
             self.warn("all_members_cold", "nothing is known of any member; these are popular tracks")
         elif ranking.filled:
@@ -156,18 +160,20 @@ class Translation:
             row = None if is_group_key(listener.user_id) else model.users.row(listener.user_id)
             if row is None:
                 origin = self.party.origin(place)
-                self.warn("unknown_member", f"member {origin} is not a user that the model knows")
+                self.warn("unknown_member", f"member {origin} is not a user that the model knows", origin)
         liked: tuple[int, ...] = ()
         if listener.liked_track_ids:
-            pointer = f"/members/{self.party.origin(place)}/liked_track_ids"
-            liked = self._liked(place, pointer)
+            liked = self._liked(place)
         if listener.blocked_track_ids:
-            pointer = f"/members/{self.party.origin(place)}/blocked_track_ids"
-            self._exclude(listener.blocked_track_ids, model.tracks, pointer)
+            origin = self.party.origin(place)
+            pointer = f"/members/{origin}/blocked_track_ids"
+            self._exclude(listener.blocked_track_ids, model.tracks, pointer, origin)
         return Member(row, liked, listener.weight, frozenset(self._stood_for[place]))
 
-    def _liked(self, place: int, pointer: str) -> tuple[int, ...]:
+    def _liked(self, place: int) -> tuple[int, ...]:
         """Return the rows of the tracks that a listener likes, and for those not known of what is most like them."""
+        origin = self.party.origin(place)
+        pointer = f"/members/{origin}/liked_track_ids"
         tracks, track_ids = self._model.tracks, self.party.listeners[place].liked_track_ids
         named = dict.fromkeys(row for track_id in track_ids if (row := tracks.row(track_id)) is not None)
         unknown = [track_id for track_id in track_ids if track_id not in tracks]
@@ -178,30 +184,33 @@ class Translation:
         for track_id, row in found.items():
             if row not in named:
                 stood_for.setdefault(row, track_id)
-        lost = sum(track_id not in found for track_id in unknown)
+        lost = [track_id for track_id in unknown if track_id not in found]
         if found:
-            of = f"{len(unknown) - lost} of {len(track_ids)}"
+            of = f"{len(unknown) - len(lost)} of {len(track_ids)}"
             detail = f"{pointer}: {of} are not tracks that the model knows; the most similar that it knows stand in"
-            self.warn("stand_in_track", detail)
-        self._warn_of_unknown(lost, len(track_ids), pointer)
+            self.warn("stand_in_track", detail, origin, tuple(found))
+        self._warn_of_unknown(lost, len(track_ids), pointer, origin)
         return (*named, *stood_for)
 
     def liked_track(self, listener: int, row: int) -> str:
         """Return the id of a track of a listener's history, or of the liked track that it stands for."""
         return self._stood_for[listener].get(row, self._model.tracks.ids[row])
 
-    def _exclude(self, track_ids: Sequence[str], tracks: IdIndex, pointer: str) -> None:
-        self._excluded.update(self._rows(track_ids, tracks, pointer))
+    def _exclude(self, track_ids: Sequence[str], tracks: IdIndex, pointer: str, member: int | None = None) -> None:
+        self._excluded.update(self._rows(track_ids, tracks, pointer, member))
 
-    def _rows(self, track_ids: Sequence[str], tracks: IdIndex, pointer: str) -> list[int]:
+    def _rows(self, track_ids: Sequence[str], tracks: IdIndex, pointer: str, member: int | None = None) -> list[int]:
         """Return the rows of the tracks that are known, with a warning for the others."""
         rows = [row for track_id in track_ids if (row := tracks.row(track_id)) is not None]
-        self._warn_of_unknown(len(track_ids) - len(rows), len(track_ids), pointer)
+        if len(rows) < len(track_ids):
+            unknown = [track_id for track_id in track_ids if track_id not in tracks]
+            self._warn_of_unknown(unknown, len(track_ids), pointer, member)
         return rows
 
-    def _warn_of_unknown(self, unknown: int, of: int, pointer: str) -> None:
+    def _warn_of_unknown(self, unknown: Sequence[str], of: int, pointer: str, member: int | None) -> None:
         if unknown:
-            self.warn("unknown_track", f"{pointer}: {unknown} of {of} are not tracks that the model knows")
+            detail = f"{pointer}: {len(unknown)} of {of} are not tracks that the model knows"
+            self.warn("unknown_track", detail, member, unknown)
 
 
 def _status(member: Member) -> Status:

@@ -183,6 +183,9 @@ class GroupRequest(_Request):
         return self.n if "n" in self.model_fields_set else self.limit
 
 
+NAMED_AT_MOST: Final = 100
+"""Tracks that a warning names."""
+
 WarningCode = Literal[
     "unknown_member",
     "unknown_track",
@@ -203,6 +206,10 @@ class PlaylistWarning(TypedDict):
     """What it is about."""
     detail: str
     """The same in words, for people."""
+    member: NotRequired[int]
+    """The member it is about, by place in the request, from 0."""
+    track_ids: NotRequired[list[str]]
+    """The tracks of the request that it is about, each once, the first 100."""
 
 
 @with_config(DOCUMENTED)

@@ -101,7 +101,9 @@ async def test_strangers_are_named_and_have_no_say(client: httpx.AsyncClient) ->
     assert track_ids(answer) == ["jazz-1", "jazz-2", "jazz-3", "jazz-4"]
     assert [member["status"] for member in answer["members"]] == ["cold", "known"]
     assert codes(answer) == ["unknown_member"]
-    assert "member 0" in answer["warnings"][0]["detail"]
+    assert answer["warnings"] == [
+        {"code": "unknown_member", "detail": "member 0 is not a user that the model knows", "member": 0}
+    ]
 
 
 async def test_a_group_of_strangers_gets_popular_tracks_and_is_told(client: httpx.AsyncClient) -> None:
@@ -169,6 +171,21 @@ async def test_unknown_tracks_are_counted_not_fatal(client: httpx.AsyncClient) -
 
     assert codes(answer) == ["unknown_track"]
     assert answer["warnings"][0]["detail"].startswith("/members/0/liked_track_ids: 1 of 2")
+
+
+async def test_warnings_name_the_member_and_the_tracks_that_they_are_about(client: httpx.AsyncClient) -> None:
+    members = [{"user_id": "ann"}, {"user_id": "bob", "blocked_track_ids": ["x", "rock-1", "x"]}, {"user_id": "ann"}]
+    many = [f"y-{number}" for number in range(150)]
+
+    answer = await ask(client, members=members, filters={"exclude_track_ids": many}, already_played=["z"], limit=2)
+
+    about = [(each["code"], each.get("member"), each.get("track_ids")) for each in answer["warnings"]]
+    assert about == [
+        ("unknown_track", None, many[:100]),
+        ("unknown_track", None, ["z"]),
+        ("unknown_track", 1, ["x"]),
+        ("duplicate_member", 2, None),
+    ]
 
 
 async def test_a_short_list_says_so(client: httpx.AsyncClient) -> None:

@@ -41,10 +41,14 @@ async def test_the_answer_says_for_how_many_tracks_others_stand(client: httpx.As
             "code": "stand_in_track",
             "detail": "/members/0/liked_track_ids: 1 of 3 are not tracks that the model knows; "
             "the most similar that it knows stand in",
+            "member": 0,
+            "track_ids": ["jazz-9"],
         },
         {
             "code": "unknown_track",
             "detail": "/members/0/liked_track_ids: 1 of 3 are not tracks that the model knows",
+            "member": 0,
+            "track_ids": ["nope"],
         },
     ]
 
