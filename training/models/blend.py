@@ -17,7 +17,8 @@ from service.core.ranking import top_k
 from service.core.recommenders import blend as served_as
 from service.core.recommenders.blend import FEW, BlendPart, Parts, prefixed
 from training.data import PreparedData, mean_length
-from training.metrics import Positions, Truth, average_precision, ndcg, sample
+from training.guests import Guests
+from training.metrics import Positions, Truth, average_precision, ndcg
 from training.models.algorithm import Algorithm, Fitted, Progress, silent
 from training.models.ease import EASE
 from training.models.item_knn import ItemKNN
@@ -155,16 +156,10 @@ class Blend(Algorithm):
             return np.array(self.guest_weights) / sum(self.guest_weights)
         if self.weights is not None:
             return weights
-        histories = data.interactions.positives
-        able = truth.users[np.diff(histories.indptr)[truth.users] > FEW]
-        if not len(able):
+        guests = Guests.drawn(truth.users, data.interactions.positives, FEW, MOST_GUESTS, seed)
+        if not guests.named:
             return usual(self.parts)[1]
-        guests = sample(able, MOST_GUESTS, seed)
-        rng = np.random.default_rng(seed)
-        named = [
-            torch.from_numpy(rng.choice(histories[[guest]].indices, FEW, replace=False)).long() for guest in guests
-        ]
-        return of_guests(models, guests, named, truth).climb(METRICS[self.metric], progress)
+        return of_guests(models, guests, truth).climb(METRICS[self.metric], progress)
 
 
 def known_length(data: PreparedData) -> float:
@@ -310,14 +305,15 @@ def of_known_users(
 
 
 @torch.inference_mode()
-def of_guests(models: Parts, guests: NDArray[np.int64], named: Sequence[Tensor], truth: Truth) -> Candidates:
-    """Return the candidates of users as guests who name these tracks."""
+def of_guests(models: Parts, guests: Guests, truth: Truth) -> Candidates:
+    """Return the candidates of users as guests."""
     at_once = users_at_once(models)
     candidates = []
-    for begin in range(0, len(guests), at_once):
+    for begin in range(0, len(guests.named), at_once):
         some = slice(begin, begin + at_once)
-        scores = scores_of(models, [model.fold_in(named[some]) for model in models])
-        candidates.append(Candidates.of(scores, served_as.spread(scores), truth, torch.from_numpy(guests[some])))
+        scores = scores_of(models, [model.fold_in(guests.named[some]) for model in models])
+        rows = torch.from_numpy(guests.user_rows[some])
+        candidates.append(Candidates.of(scores, served_as.spread(scores), truth, rows))
     return Candidates.joined(candidates)
 
 
