@@ -113,7 +113,7 @@ def test_a_solver_that_does_not_exist_is_refused_with_the_choices() -> None:
         WMF.preset(overrides={"solver": "lbfgs"})
 
 
-def test_what_nobody_heard_and_the_ridge_weigh_more_in_dense_data() -> None:
+def test_what_nobody_heard_weighs_more_in_dense_data() -> None:
     tracks_in = {"sparse": 1000, "denser": 100, "dense": 40, "full": 1}  # everybody has heard one of them
     logs = {name: sparse([1] * 10, range(10), [0] * 10, (10, tracks)) for name, tracks in tracks_in.items()}
 
@@ -123,14 +123,19 @@ def test_what_nobody_heard_and_the_ridge_weigh_more_in_dense_data() -> None:
         "dense": 0.4,
         "full": 0.4,
     }
-    assert {name: round(WMF().ridge(log), 5) for name, log in logs.items()} == {
-        "sparse": 0.0007,
-        "denser": 0.0035,  # .35 / 100
-        "dense": 0.00875,
-        "full": 0.015,
-    }
-    assert WMF(regularization=3.0).ridge(logs["dense"]) == 3
     assert WMF(unobserved_weight=0.2).unobserved(logs["dense"]) == 0.2
+
+
+def test_lambda_is_half_of_the_noise_level() -> None:
+    users, tracks = 4000, 1000
+    log = sparse([1] * users, range(users), [user % tracks for user in range(users)], (users, tracks))
+    # Every play weighs 1.16 and a thousandth of all cells were played: sqrt(v) is 1.16 / sqrt(1000).
+    noise = 1.16 / 1000**0.5 * (users**0.5 + tracks**0.5)
+
+    assert WMF().ridge(log) == pytest.approx(0.5 * noise / (0.16 * (users * tracks) ** 0.5))
+    assert WMF(frequency_exponent=0).ridge(log) == pytest.approx(0.5 * noise)
+    assert WMF(regularization=3.0).ridge(log) == 3
+    assert WMF().ridge(sparse([1], [0], [0], (2, 2))) == 0.015  # a handful of users would fall to 0 with more
 
 
 @pytest.mark.parametrize("solver", ["cg", "cholesky", "batched"])

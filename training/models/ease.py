@@ -14,6 +14,7 @@ from service.core.errors import TrainingError
 from training.compiled import ONE_BLAS_THREAD, compiled, compiled_parallel
 from training.data import PreparedData
 from training.models.algorithm import MOST, Algorithm, Count, Fitted, Progress, Range
+from training.models.regularization import Jury, chosen, noise_level
 from training.neighbours import Floats, Listeners, arrays_of, stacked, strongest
 from training.order import recency
 from training.pseudo_listeners import pseudo_listeners, stacked_listeners
@@ -21,6 +22,13 @@ from training.pseudo_listeners import pseudo_listeners, stacked_listeners
 _ROWS_AT_ONCE = 512
 _EXACT_UP_TO = 25_000
 """Tracks whose inverse, 2.5 GB of single precision, a laptop holds."""
+
+_CHEAP_UP_TO = 5_000
+"""Tracks up to which a fit takes seconds, so that several are no matter."""
+
+_LEAST_RIDGE = 100.0
+_STEP = 2.0
+"""What lambda is multiplied or divided by where validation users choose it."""
 
 _NEIGHBOURS = 300
 """Of a track where the catalogue is larger."""
@@ -59,8 +67,9 @@ class EASE(Algorithm):
         "tail_boost": Range(1.0, 6.0, needs=("positions", "times")),
     }
 
-    regularization: float = Field(default=100.0, gt=0)
-    """lambda."""
+    regularization: float | None = Field(default=None, gt=0)
+    """lambda; None is the noise level of the data, see `ridge`, from which validation users go on where a catalogue of
+    up to 5,000 tracks makes a fit cheap."""
     dropout: float = Field(default=0.33, ge=0, lt=1)
     """p."""
     length_exponent: float = Field(default=0.5, ge=0, le=1)
@@ -78,15 +87,29 @@ class EASE(Algorithm):
     kept: Count = 300
     """Strongest weights kept of each row of the exact B."""
 
-    def fit(
-        self,
-        data: PreparedData,
-        *,
-        seed: int,  # noqa: ARG002, the signature is common to all algorithms; nothing here is drawn
-        device: str,  # noqa: ARG002
-        progress: Progress,
-    ) -> Fitted:
-        """Return the weights of B."""
+    def fit(self, data: PreparedData, *, seed: int, device: str, progress: Progress) -> Fitted:  # noqa: ARG002
+        """Return the weights of B. Nothing in them is drawn; the seed draws the validation users who choose lambda."""
+        start, tracks = self.ridge(data.interactions.matrix), data.interactions.matrix.shape[1]
+        if self.regularization is not None or tracks > _CHEAP_UP_TO:
+            return self._fit(data, start, progress)
+        jury = Jury.of(data, seed)
+        if not len(jury.listeners):
+            return self._fit(data, start, progress)
+        return chosen(self.kind, data, jury, start, lambda ridge: self._fit(data, ridge, progress), _STEP)
+
+    def ridge(self, scores: csr_array) -> float:
+        """Return lambda for scores (users, tracks), where no validation users choose it.
+
+        Where it is not given, it is the largest eigenvalue that X'X would have if everything were heard at random, and
+        at least 100.
+        """
+        if self.regularization is not None:
+            return self.regularization
+        heard = np.ones(np.count_nonzero(scores.data), dtype=np.float32)
+        return max(noise_level(heard, *scores.shape) ** 2, _LEAST_RIDGE)
+
+    def _fit(self, data: PreparedData, regularization: float, progress: Progress) -> Fitted:
+        """Return the weights of B with this lambda."""
         history = data.interactions.matrix
         listeners = stacked_listeners(
             Listeners.of(history, self.length_exponent),
@@ -95,11 +118,12 @@ class EASE(Algorithm):
         size = self.neighbourhood
         if size is None:
             size = 0 if history.shape[1] <= _EXACT_UP_TO else _NEIGHBOURS
-        weights = self._local(listeners, size, progress) if size else self._exact(listeners, progress)
+        algorithm = self.model_copy(update={"regularization": regularization})
+        weights = algorithm._local(listeners, size, progress) if size else algorithm._exact(listeners, progress)
         profiles = (history.data > 0) * recency(data.interactions, self.tail_boost, self.tail_length)
-        return Fitted(arrays=arrays_of(weights, profiles))
+        return Fitted(arrays=arrays_of(weights, profiles), metrics={"regularization": regularization})
 
-    def _ridge(self, counts: Floats) -> Floats:
+    def _ridges(self, counts: Floats) -> Floats:
         """Return Lambda for tracks that count so much, G_ii."""
         ridge: Floats = np.float32(self.regularization) + np.float32(self.dropout / (1 - self.dropout)) * counts
         return ridge
@@ -110,7 +134,7 @@ class EASE(Algorithm):
         for begin, rows in listeners.cooccurrence_blocks(_ROWS_AT_ONCE):
             gram[begin : begin + len(rows)] = rows
             progress(begin, 3 * tracks, "counting")
-        inverse = inverted(gram, self._ridge(gram.diagonal()))
+        inverse = inverted(gram, self._ridges(gram.diagonal()))
         diagonal = inverse.diagonal().copy()
         blocks = []
         for begin in range(0, tracks, _ROWS_AT_ONCE):
@@ -123,7 +147,7 @@ class EASE(Algorithm):
 
     def _local(self, listeners: Listeners, neighbourhood: int, progress: Progress) -> csr_array:
         listened, counts = listeners.played, listeners.counts()
-        ridge, tracks = self._ridge(counts), listened.shape[1]
+        ridge, tracks = self._ridges(counts), listened.shape[1]
         by_track = listened.T.tocsr()
         size = min(neighbourhood, max(1, tracks - 1))
         columns: list[csr_array] = []

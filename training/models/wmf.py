@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from time import perf_counter
 from typing import ClassVar, Final, Literal, Self
@@ -12,15 +13,19 @@ from pydantic import Field, JsonValue
 from scipy.sparse import csr_array, vstack
 
 from service.core.errors import DataError, TrainingError
+from service.core.recommenders.factors import FactorsScoring
 from training.als import batched, cholesky, conjugate_gradient, dense
 from training.als.alternating import alternate
 from training.als.objective import Objective, loss, make_objective
 from training.data import PreparedData, mean_length
 from training.factors import Factors, Floats
+from training.metrics import Column
 from training.models.algorithm import Algorithm, Count, Fitted, Progress, Range
+from training.models.regularization import Jury, chosen, climb, noise_level
 from training.neighbours import Listeners
 from training.order import recency
 from training.pseudo_listeners import pseudo_listeners
+from training.served import served
 
 LIKED: Final = 1.0
 """A score from which on p = 1."""
@@ -28,9 +33,13 @@ _PER_DIM: Final = 32
 """Users or tracks, whichever are fewer, that a dimension needs: with fewer, validation figures fall (docs/wmf.md)."""
 _SHORTEST, _LONGEST = 8, 512
 _LEAST_UNOBSERVED, _MOST_UNOBSERVED = 0.16, 0.4
-_LEAST_RIDGE, _MOST_RIDGE = 0.0007, 0.015
-"""Of w0 and lambda, where the density of the data chooses them. The least ones are those of sparse data, where the
-density says no more; with a larger lambda small data fall to 0."""
+"""Of w0, where the density of the data chooses it: in sparse data it says no more."""
+_NOISE: Final = 0.5
+"""lambda is so much of the noise level, where nothing else says what it is."""
+_LEAST_RIDGE, _MOST_RIDGE = 0.0001, 0.015
+"""What that may be: with more, data of a handful of users fall to 0."""
+_GUEST_RIDGE: Final = 0.0007 * 0.16
+"""lambda w0 of guests who name hardly anything, where nothing else says what it is; of listeners where that is less."""
 MOST_CELLS: Final = 4_000_000
 """Users x tracks that `sgd` may walk over: its epoch costs thousands of times one of least squares."""
 
@@ -102,14 +111,13 @@ class WMF(Algorithm):
     eps: float = Field(default=1e-8, gt=0)
     """Scale of a score in the `logarithmic` weight."""
     regularization: float | None = Field(default=None, gt=0)
-    """lambda, before it is scaled by how much is known of a user or a track; None is what the density of the data asks
-    for, see `ridge`."""
+    """lambda, before it is scaled by how much is known of a user or a track; None is what validation users choose,
+    beginning with half of the noise level of the data, see `ridge`."""
     frequency_exponent: float = Field(default=1.0, ge=0, le=1)
     """nu: lambda_u = lambda (|S_u| + w0 n_tracks)^nu, and likewise for tracks; 0 is one lambda for all."""
     guest_regularization: float | None = Field(default=None, gt=0)
-    """lambda for guests who name hardly anything; None is that of listeners, but with w0 no more of a ridge than sparse
-    data ask for: one for long histories would hide them. With m tracks, see `guest_length`, they have that of
-    listeners."""
+    """lambda for guests who name hardly anything; None is what validation users choose as guests: a ridge for long
+    histories would hide them. With m tracks, see `guest_length`, they have that of listeners."""
     guest_shrinkage: float = Field(default=20.0, ge=0)
     """s: a guest who likes n tracks is regularised 1 + s / n times as much as a listener."""
     guest_pull: float = Field(default=5.0, ge=0)
@@ -130,9 +138,30 @@ class WMF(Algorithm):
     def fit(self, data: PreparedData, *, seed: int, device: str, progress: Progress) -> Fitted:
         """Return the factors after the last epoch, every user and every track trained.
 
-        The curve gives the objective over the number of cells; for held-out pairs without the regularisation.
+        Where lambda is not given it is fitted with several, and validation users say which is kept; `sgd`, for
+        comparison alone, is not. The curve gives the objective over the number of cells; for held-out pairs without
+        the regularisation.
         """
-        return self.settled(data.interactions.matrix)._fit(data, seed=seed, device=device, progress=progress)
+        jury = Jury.of(data, seed)
+        algorithm = self.settled(data.interactions.matrix)
+        if self.regularization is not None or self.solver == "sgd" or not len(jury.listeners):
+            fitted = algorithm._fit(data, seed=seed, device=device, progress=progress)
+        else:
+            fitted = algorithm._fit_best(data, jury, seed=seed, device=device, progress=progress)
+        if self.guest_regularization is not None or not len(jury.guests.user_rows):
+            return fitted
+        return for_guests(fitted, data, jury)
+
+    def _fit_best(self, data: PreparedData, jury: Jury, *, seed: int, device: str, progress: Progress) -> Fitted:
+        """Return the model with the lambda that validation users choose, beginning with the algorithm's own."""
+
+        def fit(ridge: float) -> Fitted:
+            algorithm = self.model_copy(update={"regularization": ridge})
+            return algorithm._fit(data, seed=seed, device=device, progress=noted(progress, f"lambda {ridge:.2g}"))
+
+        best = chosen(self.kind, data, jury, self.ridge(data.interactions.matrix), fit)
+        progress(self.epochs, self.epochs, f"lambda {best.metrics['regularization']:.2g} chosen")
+        return best
 
     def _fit(self, data: PreparedData, *, seed: int, device: str, progress: Progress) -> Fitted:
         scores = data.interactions.matrix
@@ -163,13 +192,19 @@ class WMF(Algorithm):
                 "fold_in": self.fold_in(scores),
             },
             curve=curve,
-            metrics={**norms("user", users), **norms("item", factors.items)},
+            metrics={
+                "unobserved_weight": self.unobserved(scores),
+                "regularization": self.ridge(scores),
+                "guest_regularization": self.guest_ridge(scores),
+                **norms("user", users),
+                **norms("item", factors.items),
+            },
         )
 
     def settled(self, scores: csr_array) -> Self:
         """Return the algorithm with the w0 and lambda that it has for scores (users, tracks)."""
-        chosen = {"unobserved_weight": self.unobserved(scores), "regularization": self.ridge(scores)}
-        return self.model_copy(update=chosen)
+        weights = {"unobserved_weight": self.unobserved(scores), "regularization": self.ridge(scores)}
+        return self.model_copy(update=weights)
 
     def unobserved(self, scores: csr_array) -> float:
         """Return w0 for scores (users, tracks).
@@ -182,14 +217,27 @@ class WMF(Algorithm):
         return min(max(3.5 * math.sqrt(density(scores)), _LEAST_UNOBSERVED), _MOST_UNOBSERVED)
 
     def ridge(self, scores: csr_array) -> float:
-        """Return lambda for scores (users, tracks).
+        """Return lambda for scores (users, tracks), where no validation users choose it.
 
-        Where it is not given, it is .35 times their density: the longer histories are, the more it takes to hold
-        factors down.
+        What factors find, they shrink: in effect the singular values of the matrix of c p, by the root of lambda_u
+        lambda_i (Srebro, Rennie & Jaakkola 2004, for nu = 0), which in sparse data is lambda (w0 root(users
+        tracks))^nu. Where it is not given, that is half of the noise level, above which a singular value says
+        something.
         """
         if self.regularization is not None:
             return self.regularization
-        return min(max(0.35 * density(scores), _LEAST_RIDGE), _MOST_RIDGE)
+        heard = without_zeros(scores)
+        w0 = self.unobserved(scores)
+        confidence = np.float32(w0) + np.float32(self.alpha) * self.weights(heard, None)[heard.data >= LIKED]
+        size = w0 * math.sqrt(math.prod(scores.shape))
+        ridge = min(max(_NOISE * noise_level(confidence, *scores.shape) / size, _LEAST_RIDGE), _MOST_RIDGE)
+        return float(ridge * size ** (1 - self.frequency_exponent))
+
+    def guest_ridge(self, scores: csr_array) -> float:
+        """Return lambda of guests for scores (users, tracks), where no validation users choose it."""
+        if self.guest_regularization is not None:
+            return self.guest_regularization
+        return min(self.ridge(scores), _GUEST_RIDGE / self.unobserved(scores))
 
     def objective(
         self,
@@ -202,8 +250,7 @@ class WMF(Algorithm):
 
         `order` multiplies the weight of each stored score; pseudo-listeners are further rows below the users.
         """
-        heard = csr_array(scores, copy=True)
-        heard.eliminate_zeros()
+        heard = without_zeros(scores)
         weights = self.weights(heard, None if order is None else order[scores.data != 0])
         liked = heard.data >= LIKED
         if pseudo is not None:
@@ -249,18 +296,45 @@ class WMF(Algorithm):
         """Return the weights that a guest's factors are solved with: those of a cell that was played once."""
         relative = self.weight == "relative"
         unobserved, ridge = self.unobserved(scores), self.ridge(scores)
-        sparse = _LEAST_RIDGE * _LEAST_UNOBSERVED / unobserved
         return {
             "unobserved_weight": unobserved,
             "liked_confidence": unobserved + self.alpha * (1.0 if relative else math.log1p(1 / self.eps)),
             "popularity_exponent": self.popularity_exponent if relative else 0.0,
             "regularization": ridge,
-            "guest_regularization": self.guest_regularization or min(ridge, sparse),
+            "guest_regularization": self.guest_ridge(scores),
             "frequency_exponent": self.frequency_exponent,
             "shrinkage": self.guest_shrinkage,
             "pull": self.guest_pull,
             "usual_length": mean_length(scores) if self.guest_length is None else self.guest_length,
         }
+
+
+def for_guests(fitted: Fitted, data: PreparedData, jury: Jury) -> Fitted:
+    """Return the model with the lambda for guests that validation users choose as guests, beginning with its own."""
+    scoring = FactorsScoring.model_validate(fitted.scoring)
+
+    def judged(ridge: float) -> tuple[Column, Fitted]:
+        fold_in = scoring.fold_in.model_copy(update={"guest_regularization": ridge})
+        candidate = replace(
+            fitted,
+            scoring=scoring.model_copy(update={"fold_in": fold_in}).model_dump(mode="json"),
+            metrics={**fitted.metrics, "guest_regularization": ridge},
+        )
+        return jury.of_guests(served(WMF.kind, candidate.scoring, fitted.arrays, data.interactions)), candidate
+
+    return climb(fitted.metrics["guest_regularization"], judged)
+
+
+def noted(progress: Progress, of: str) -> Progress:
+    """Return a progress whose notes say of what they are."""
+    return lambda done, total, note="": progress(done, total, f"{of}, {note}")
+
+
+def without_zeros(scores: csr_array) -> csr_array:
+    """Return the scores that are not 0, as a copy."""
+    heard = csr_array(scores, copy=True)
+    heard.eliminate_zeros()
+    return heard
 
 
 def density(scores: csr_array) -> float:

@@ -1,0 +1,164 @@
+"""How far factors are held down: what the noise says, and what validation users choose from there."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from service.core.errors import TrainingError
+from service.core.recommenders.factors import FactorsScoring
+from tests.wmf.worlds import prepared, scores
+from training.metrics import Column
+from training.models.algorithm import silent
+from training.models.ease import EASE
+from training.models.regularization import FEWEST, MOST_STEPS, STEP, Jury, climb, noise_level
+from training.models.wmf import WMF
+from training.served import served
+
+USERS = 40
+NOISE = np.random.default_rng(0).normal(scale=0.01, size=USERS)
+Judge = Callable[[float], tuple[Column, float]]
+
+
+def best_at(peak: float, seen: list[float] | None = None) -> Judge:
+    """Judge a value by how few steps it is from the peak; every user says the same, more or less."""
+
+    def judge(value: float) -> tuple[Column, float]:
+        if seen is not None:
+            seen.append(value)
+        return NOISE - abs(np.log(value / peak) / np.log(STEP)), value
+
+    return judge
+
+
+@pytest.mark.parametrize("steps", [-3, -1, 0, 1, 3])
+def test_the_climb_ends_on_the_peak(steps: int) -> None:
+    assert climb(0.01, best_at(0.01 * STEP**steps)) == pytest.approx(0.01 * STEP**steps)
+
+
+def test_what_gained_upwards_is_not_tried_downwards() -> None:
+    seen: list[float] = []
+
+    climb(1.0, best_at(STEP, seen))
+
+    assert seen == pytest.approx([1.0, STEP, STEP**2])
+
+
+def test_a_gain_within_its_standard_error_is_no_step() -> None:
+    rng = np.random.default_rng(1)
+
+    def judge(value: float) -> tuple[Column, float]:
+        """All values are worth the same, and one of them a little more by chance."""
+        return rng.normal(size=USERS) + 0.01 * value, value
+
+    first = [climb(1.0, judge) for _ in range(50)]
+
+    assert np.mean([value == 1.0 for value in first]) > 0.5  # a sixth of the gains of each side are above one error
+    assert climb(1.0, lambda value: (np.zeros(USERS), value)) == 1.0
+
+
+def test_a_climb_without_end_ends() -> None:
+    assert climb(1.0, lambda value: (np.full(USERS, value), value)) == pytest.approx(STEP**MOST_STEPS)
+
+
+def test_a_value_without_a_model_is_no_step() -> None:
+    def judge(value: float) -> tuple[Column, float]:
+        if value > 1:
+            raise TrainingError("diverged")
+        return np.full(USERS, -value), value
+
+    assert climb(1.0, judge) == pytest.approx(STEP**-MOST_STEPS)
+
+
+def test_without_a_model_to_begin_with_there_is_an_error() -> None:
+    def judge(_: float) -> tuple[Column, float]:
+        raise TrainingError("diverged")
+
+    with pytest.raises(TrainingError, match="diverged"):
+        climb(1.0, judge)
+
+
+@pytest.mark.parametrize(("users", "tracks", "density"), [(300, 200, 0.1), (500, 100, 0.02), (150, 600, 0.05)])
+def test_the_noise_level_is_the_largest_singular_value_of_noise(users: int, tracks: int, density: float) -> None:
+    rng = np.random.default_rng(users)
+    there = rng.random((users, tracks)) < density
+    matrix = np.where(there, rng.uniform(0.5, 2, size=there.shape), 0)
+
+    centred = matrix - matrix.mean()  # without what all cells have in common there is nothing to find
+
+    largest = np.linalg.svd(centred, compute_uv=False)[0]
+    assert noise_level(matrix[there].astype(np.float32), users, tracks) == pytest.approx(largest, rel=0.12)
+
+
+def neighbourhoods(users: int, heard: float, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return what users heard and what they will hear: everyone lives in one of four quarters of 20 tracks each."""
+    rng = np.random.default_rng(seed)
+    at_home = np.arange(users)[:, None] % 4 == np.arange(80) // 20
+    likes = rng.random((users, 80)) < np.where(at_home, 0.6, 0.02)
+    now = rng.random((users, 80)) < heard
+    return (likes & now).astype(np.float32), (likes & ~now).astype(np.float32)
+
+
+def later_judged(algorithm: WMF | EASE) -> tuple[float, float]:
+    """Return the lambda of a model and what it is worth to other people than those who may choose it."""
+    train, later = neighbourhoods(4 * FEWEST, 0.5)
+    chosen_by, judged_by = later.copy(), later.copy()
+    chosen_by[1::2], judged_by[::2] = 0, 0
+    data = prepared(scores(train), chosen_by)
+    fitted = algorithm.fit(data, seed=0, device="cpu", progress=silent)
+    jury = Jury.of(prepared(scores(train), judged_by), seed=0)
+    model = served(algorithm.kind, fitted.scoring, fitted.arrays, data.interactions)
+    return fitted.metrics["regularization"], float(jury.of_all(model).mean())
+
+
+@pytest.mark.parametrize(("algorithm", "given"), [(WMF, 1e-5), (WMF, 3.0), (EASE, 0.1)])
+def test_validation_users_choose_lambda(algorithm: type[WMF | EASE], given: float) -> None:
+    as_given, worth = later_judged(algorithm(regularization=given))
+    chosen, worth_chosen = later_judged(algorithm())
+
+    assert as_given == given != chosen
+    assert worth_chosen > worth
+
+
+@pytest.mark.parametrize("algorithm", [WMF(dim=8), EASE()], ids=["wmf", "ease"])
+def test_too_few_validation_users_choose_nothing(algorithm: WMF | EASE) -> None:
+    train, later = neighbourhoods(FEWEST - 1, 0.5)
+
+    fitted = algorithm.fit(prepared(scores(train), later), seed=0, device="cpu", progress=silent)
+
+    assert fitted.metrics["regularization"] == algorithm.ridge(scores(train))
+
+
+def test_a_large_catalogue_keeps_the_lambda_of_ease_that_noise_gives() -> None:
+    train, later = (np.pad(log, ((0, 0), (0, 5000))) for log in neighbourhoods(2 * FEWEST, 0.5))
+
+    fitted = EASE(neighbourhood=5).fit(prepared(scores(train), later), seed=0, device="cpu", progress=silent)
+
+    assert fitted.metrics["regularization"] == EASE().ridge(scores(train)) == 100  # noise alone would say less
+
+
+def test_the_lambda_of_ease_is_the_largest_eigenvalue_of_noise() -> None:
+    rng = np.random.default_rng(0)
+    log = (rng.random((2000, 500)) < 0.1).astype(np.float32)
+    centred = log - log.mean()
+
+    assert EASE().ridge(scores(log)) == pytest.approx(np.linalg.eigvalsh(centred.T @ centred)[-1], rel=0.15)
+    assert EASE(regularization=7).ridge(scores(log)) == 7
+
+
+def test_guests_choose_a_lambda_of_their_own() -> None:
+    train, later = neighbourhoods(2 * FEWEST, 0.5)
+    data = prepared(scores(train), later)
+    far_too_much = WMF(dim=8, guest_regularization=10.0).fit(data, seed=0, device="cpu", progress=silent)
+
+    chosen = WMF(dim=8).fit(data, seed=0, device="cpu", progress=silent)
+
+    np.testing.assert_array_equal(chosen.arrays["user_factors"], far_too_much.arrays["user_factors"])
+    fold_in = FactorsScoring.model_validate(chosen.scoring).fold_in
+    assert fold_in.guest_regularization == chosen.metrics["guest_regularization"] < 10
+    worth = [
+        Jury.of(data, seed=0).of_guests(served(WMF.kind, fitted.scoring, fitted.arrays, data.interactions)).mean()
+        for fitted in (chosen, far_too_much)
+    ]
+    assert worth[0] > worth[1]
