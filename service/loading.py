@@ -12,7 +12,7 @@ import torch
 
 from service.batching import BatchingScorer, Report
 from service.core.artifacts import Artifact, ArtifactStore, Manifest
-from service.core.catalogue import Catalogue
+from service.core.catalogue import Catalogue, Facets
 from service.core.errors import ArtifactError
 from service.core.explanation import Explanation, explain_groups
 from service.core.group import GroupQuery, GroupRanking, Member, rank_groups
@@ -46,6 +46,7 @@ class ServedModel:
     manifest: Manifest
     recommender: Recommender
     catalogue: Catalogue
+    facets: Facets
     groups: BatchingScorer[GroupQuery, GroupRanking]
     explanations: BatchingScorer[tuple[GroupQuery, GroupRanking], Explanation]
     """One at a time, since there is nothing to gain by a batch, and never by the event loop: what one takes depends on
@@ -99,6 +100,7 @@ def load(
         manifest=artifact.manifest,
         recommender=recommender,
         catalogue=artifact.catalogue,
+        facets=Facets(artifact.catalogue),
         groups=BatchingScorer(
             partial(rank_groups, recommender),
             executor,

@@ -2,13 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Final
 
-from service.api.schemas import NAMED_AT_MOST, GroupRequest, MemberAnswer, PlaylistWarning, Status, WarningCode
+import numpy as np
+from numpy.typing import NDArray
+
+from service.api.schemas import NAMED_AT_MOST, Filters, GroupRequest, MemberAnswer, PlaylistWarning, Status, WarningCode
 from service.core.group import GroupQuery, GroupRanking, Member
 from service.core.group_history import voter_of, without_own_voter
 from service.core.ids import IdIndex, is_group_key
 from service.core.recommender import Recommender
+from service.loading import ServedModel
 
 
 @dataclass(slots=True)
@@ -82,13 +87,16 @@ class Translation:
         self,
         body: GroupRequest,
         party: Party,
-        model: Recommender,
+        served: ServedModel,
         strategy: str,
         seed: int,
         group_weight: float,
         stand_in: StandIn,
     ) -> None:
+        model = served.recommender
         self.party, self._model = party, model
+        self._facets, self._explicit = served.facets, served.catalogue.explicit
+        self._filters = body.filters
         self._stand_in, self._look_ups_left = stand_in, _STAND_INS_AT_MOST
         self._stood_for: list[dict[int, str]] = [{} for _ in party.listeners]
         """For each listener, the liked track that each stand-in stands for."""
@@ -106,17 +114,27 @@ class Translation:
             strategy=strategy,
             seed=seed,
             excluded=frozenset(self._excluded),
+            left_out=self._left_out(body.filters),
             only_new=body.filters.only_new,
             already_played=tuple(dict.fromkeys(played)),
         )
 
-    def warn(self, code: WarningCode, detail: str, member: int | None = None, track_ids: Sequence[str] = ()) -> None:
-        """Tell the caller of something, and which member and tracks of the request it is about."""
+    def warn(
+        self,
+        code: WarningCode,
+        detail: str,
+        member: int | None = None,
+        track_ids: Sequence[str] = (),
+        artist_ids: Sequence[str] = (),
+    ) -> None:
+        """Tell the caller of something, and which member, tracks and artists of the request it is about."""
         warning: PlaylistWarning = {"code": code, "detail": detail}
         if member is not None:
             warning["member"] = member
         if track_ids:
             warning["track_ids"] = list(dict.fromkeys(track_ids))[:NAMED_AT_MOST]
+        if artist_ids:
+            warning["artist_ids"] = list(dict.fromkeys(artist_ids))[:NAMED_AT_MOST]
         self.warnings.append(warning)
 
     def of_members(self, ranking: GroupRanking) -> tuple[GroupQuery, GroupRanking]:
@@ -147,6 +165,10 @@ class Translation:
             self.warn("all_members_cold", "nothing is known of any member; these are popular tracks")
         elif ranking.filled:
             self.warn("filled_with_popular", f"the last {ranking.filled} tracks are there for their popularity alone")
+        if self._filters.explicit == "exclude":
+            untold = sum(self._explicit[row] is None for row in ranking.rows)
+            if untold:
+                self.warn("explicit_unknown", f"the data does not say of {untold} tracks whether they are explicit")
         if len(ranking.rows) < self.query.k:
             self.warn(
                 "fewer_tracks_than_asked",
@@ -195,6 +217,23 @@ class Translation:
     def liked_track(self, listener: int, row: int) -> str:
         """Return the id of a track of a listener's history, or of the liked track that it stands for."""
         return self._stood_for[listener].get(row, self._model.tracks.ids[row])
+
+    def _left_out(self, filters: Filters) -> NDArray[np.int64] | None:
+        """Return the rows of the tracks that are explicit or by the wrong artists, None where none are left out."""
+        parts = [self._facets.explicit_rows] if filters.explicit == "exclude" else []
+        if filters.exclude_artist_ids:
+            parts.append(self._rows_by(filters.exclude_artist_ids))
+        parts = [rows for rows in parts if len(rows)]
+        return reduce(np.union1d, parts) if parts else None
+
+    def _rows_by(self, artist_ids: Sequence[str]) -> NDArray[np.int64]:
+        """Return the rows of the tracks by some artists, with a warning for those who are not known."""
+        unknown = [artist_id for artist_id in artist_ids if not self._facets.knows_artist(artist_id)]
+        if unknown:
+            of = f"{len(unknown)} of {len(artist_ids)}"
+            detail = f"/filters/exclude_artist_ids: {of} are not artists of any track that the model knows"
+            self.warn("unknown_artist", detail, artist_ids=unknown)
+        return self._facets.rows_by(artist_ids)
 
     def _exclude(self, track_ids: Sequence[str], tracks: IdIndex, pointer: str, member: int | None = None) -> None:
         self._excluded.update(self._rows(track_ids, tracks, pointer, member))

@@ -122,6 +122,10 @@ class Filters(_Request):
 
     exclude_track_ids: tuple[Id, ...] = Field(default=(), max_length=10_000, fail_fast=True)
     """Tracks that must not appear."""
+    exclude_artist_ids: tuple[Id, ...] = Field(default=(), max_length=1_000, fail_fast=True)
+    """Artists whose tracks must not appear, by the ids of the data."""
+    explicit: Literal["allow", "exclude"] = "allow"
+    """Whether tracks that the data marks explicit may appear; where it does not say, they may. `allow` by default."""
     only_new: bool = False
     """No track that any member has in the training data or among their likes; false by default."""
 
@@ -184,15 +188,17 @@ class GroupRequest(_Request):
 
 
 NAMED_AT_MOST: Final = 100
-"""Tracks that a warning names."""
+"""Tracks or artists that a warning names."""
 
 WarningCode = Literal[
     "unknown_member",
     "unknown_track",
+    "unknown_artist",
     "stand_in_track",
     "duplicate_member",
     "all_members_cold",
     "filled_with_popular",
+    "explicit_unknown",
     "fewer_tracks_than_asked",
     "degraded",
 ]
@@ -210,6 +216,8 @@ class PlaylistWarning(TypedDict):
     """The member it is about, by place in the request, from 0."""
     track_ids: NotRequired[list[str]]
     """The tracks of the request that it is about, each once, the first 100."""
+    artist_ids: NotRequired[list[str]]
+    """Likewise the artists."""
 
 
 @with_config(DOCUMENTED)

@@ -1,9 +1,11 @@
-"""What people call the tracks: titles, artists, lengths, in row order."""
+"""What people call the tracks: titles, artists, lengths, in row order; and what requests filter them by."""
 
 import sys
 from collections.abc import Iterable
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 
@@ -49,6 +51,28 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self.titles)
+
+
+class Facets:
+    """What requests filter tracks by, made ready once for all of them."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.explicit_rows = np.flatnonzero(np.array([told is True for told in catalogue.explicit], dtype=np.bool_))
+        """Rows of the tracks that are marked explicit, ascending."""
+        self._codes: dict[str, int] = {}
+        codes = [-1 if i is None else self._codes.setdefault(i, len(self._codes)) for i in catalogue.artist_ids]
+        self._artists = np.array(codes if self._codes else [], dtype=np.int32)
+        """(tracks,) the code of each track's artist, -1 for none; empty where the data names no artist at all."""
+
+    def knows_artist(self, artist_id: str) -> bool:
+        """Return whether any track is by this artist."""
+        return artist_id in self._codes
+
+    def rows_by(self, artist_ids: Iterable[str]) -> NDArray[np.int64]:
+        """Return the rows of the tracks by any of these artists, ascending; unknown ones have none."""
+        asked = np.zeros(len(self._codes) + 1, dtype=np.bool_)  # the last is that of no artist, never asked for
+        asked[[self._codes[artist_id] for artist_id in artist_ids if artist_id in self._codes]] = True
+        return np.flatnonzero(asked[self._artists])
 
 
 def _shared(text: str | None) -> str | None:

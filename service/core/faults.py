@@ -23,6 +23,7 @@ _TYPES: Final = {
     "int_parsing": "integer_type",
     "int_parsing_size": "integer_type",
     "float_type": "number_type",
+    "literal_error": "enum",
     "string_too_short": "too_short",
     "string_too_long": "too_long",
 }

@@ -69,6 +69,13 @@ class GroupQuery:
     """A track is worth nothing to a member who has it in the training data or named it as liked; others may want it."""
     already_played: tuple[int, ...] = ()
     """Distinct rows heard in this session, in order: not played again, and counted as had by their members."""
+    left_out: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
+    """Distinct track rows, ascending, that must not appear either: many at a time, as of all that is explicit."""
+
+    @property
+    def is_filtered(self) -> bool:
+        """Return whether some tracks must not appear, what was played apart."""
+        return bool(self.excluded) or self.only_new or self.left_out is not None
 
     @property
     def effort(self) -> float:
@@ -130,7 +137,7 @@ def _needs_all_votes(query: GroupQuery, sparing: bool) -> bool:
     if query.discovery:
         return True
     if query.strategy in SPARING:
-        return not sparing or bool(query.excluded) or query.only_new
+        return not sparing or query.is_filtered
     return query.strategy not in LINEAR
 
 
@@ -256,9 +263,10 @@ def history_of(model: Recommender, member: Member) -> NDArray[np.int64]:
 
 def excluded_rows(model: Recommender, query: GroupQuery) -> NDArray[np.int64]:
     """Return the distinct track rows that a query must not get."""
+    left_out = np.empty(0, dtype=np.int64) if query.left_out is None else query.left_out
     if not query.excluded and not query.only_new:
-        return np.empty(0, dtype=np.int64)
-    parts = [np.fromiter(query.excluded, dtype=np.int64)]
+        return left_out
+    parts = [left_out, np.fromiter(query.excluded, dtype=np.int64)]
     if query.only_new:
         parts += [known_to(model, member) for member in query.members]
     return np.unique(np.concatenate(parts))

@@ -23,7 +23,7 @@ def without_own_voter(model: Recommender, query: GroupQuery, ranking: GroupRanki
     What is not new to the group stays away from them.
     """
     excluded = frozenset(excluded_rows(model, query).tolist())
-    alone = replace(query, members=query.members[:-1], excluded=excluded)
+    alone = replace(query, members=query.members[:-1], excluded=excluded, left_out=None)
     of_members = replace(
         ranking,
         voters=ranking.voters[:-1],

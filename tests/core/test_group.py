@@ -231,6 +231,18 @@ def test_asking_for_more_than_there_is_returns_all_there_is(factors: Recommender
     assert sorted(ranking.rows) == list(range(6))
 
 
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+@given(excluded=st.frozensets(st.integers(0, 5)), left_out=st.sets(st.integers(0, 5)), only_new=st.booleans())
+def test_what_is_left_out_by_the_many_is_as_what_is_excluded_one_by_one(
+    strategy: str, excluded: frozenset[int], left_out: set[int], only_new: bool, factors: Recommender
+) -> None:
+    asked = query(Member(ANN), Member(BOB), strategy=strategy, k=6, only_new=only_new)
+    many = replace(asked, excluded=excluded, left_out=np.array(sorted(left_out), dtype=np.int64))
+    single = replace(asked, excluded=excluded | left_out)
+
+    assert rank_groups(factors, [many]) == rank_groups(factors, [single])
+
+
 def test_excluding_everything_returns_an_empty_list(factors: Recommender) -> None:
     ranking = rank_groups(factors, [query(Member(ANN), excluded=frozenset(range(6)))])[0]
 

@@ -26,7 +26,12 @@ VALID: dict[str, Any] = {
     "model": "wmf",
     "seed": 7,
     "already_played": ["rock-2"],
-    "filters": {"exclude_track_ids": ["jazz-1"], "only_new": True},
+    "filters": {
+        "exclude_track_ids": ["jazz-1"],
+        "exclude_artist_ids": ["nobody"],
+        "explicit": "exclude",
+        "only_new": True,
+    },
     "explain": True,
 }
 

@@ -48,7 +48,12 @@ FULL = {
     "model": "wmf",
     "seed": 7,
     "already_played": ["rock-2"],
-    "filters": {"exclude_track_ids": ["jazz-1"], "only_new": True},
+    "filters": {
+        "exclude_track_ids": ["jazz-1"],
+        "exclude_artist_ids": ["nobody", 7],
+        "explicit": "exclude",
+        "only_new": True,
+    },
     "explain": True,
 }
 

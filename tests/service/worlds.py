@@ -1,7 +1,7 @@
 """A world to solve by eye: three tastes, four tracks each, one listener each, who have heard two of them."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,7 +67,14 @@ def calibration_of(scores: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def publish(root: Path, name: str, kind: str, version: str = "v1", cold: Sequence[str] = ()) -> None:
+def publish(
+    root: Path,
+    name: str,
+    kind: str,
+    version: str = "v1",
+    cold: Sequence[str] = (),
+    info: Callable[[str], TrackInfo] = info_of,
+) -> None:
     """Publish the world as factors, or as counts of what was heard; cold tracks are some that nobody has heard."""
     taste, known = np.eye(3, dtype=np.float32), [*TRACKS, *cold]
     factors = factors_of(known)
@@ -90,7 +97,7 @@ def publish(root: Path, name: str, kind: str, version: str = "v1", cold: Sequenc
         else {},
         sha256={},
     )
-    ArtifactStore(root).publish(manifest, arrays, USERS, known, [info_of(track) for track in known])
+    ArtifactStore(root).publish(manifest, arrays, USERS, known, [info(track) for track in known])
 
 
 EXPERIMENTS = """

@@ -1,0 +1,128 @@
+"""Filters by what the catalogue says of tracks, each with whatever model and strategy answers."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.core.catalogue import TrackInfo
+from service.core.strategies import STRATEGIES
+from service.settings import Settings
+from tests.service.test_recommendations import ask, codes, track_ids
+from tests.service.worlds import TRACKS, genre_of, publish, serving
+
+WMF = {"model": "wmf", "user_ids": ["ann", "bob"]}
+EXPLICIT = ["rock-1", "jazz-3"]
+MONK = ["jazz-3", "jazz-4"]
+
+
+def info(track: str) -> TrackInfo:
+    """All rock is by the Stones, jazz by two artists, one of them without a name; nothing is known of pop."""
+    if genre_of(track) == "pop":
+        return TrackInfo()
+    told = {"explicit": track in EXPLICIT, "duration_ms": 60_000 if genre_of(track) == "rock" else 180_000}
+    if genre_of(track) == "rock":
+        return TrackInfo(artist="The Stones", artist_id="stones", **told)
+    return TrackInfo(artist_id="monk" if track in MONK else "miles", **told)
+
+
+@pytest.fixture
+async def client(settings: Settings, models: Path) -> AsyncIterator[httpx.AsyncClient]:
+    for name, kind in {"basic": "top_tracks", "wmf": "factors"}.items():
+        publish(models, name, kind, version="v2", info=info)
+    async with serving(settings.model_copy(update={"models": models})) as client:
+        yield client
+
+
+@pytest.mark.parametrize("model", ["basic", "wmf"])
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+async def test_explicit_tracks_stay_away_and_what_is_not_told_stays(
+    client: httpx.AsyncClient, model: str, strategy: str
+) -> None:
+    asked = {"user_ids": ["ann", "bob", "cid"], "limit": 12, "model": model, "strategy": strategy}
+
+    clean = await ask(client, filters={"explicit": "exclude"}, **asked)
+
+    assert set(track_ids(clean)) == {*TRACKS} - {*EXPLICIT}
+    assert clean["pool"] == {"candidates": 12, "after_filters": 10}
+
+
+async def test_explicit_tracks_are_allowed_unless_excluded(client: httpx.AsyncClient) -> None:
+    plain = await ask(client, limit=4, **WMF)
+    allowed = await ask(client, limit=4, filters={"explicit": "allow"}, **WMF)
+
+    assert track_ids(plain)[0] == "rock-1"
+    assert allowed["tracks"] == plain["tracks"]
+    assert allowed["warnings"] == []
+
+
+async def test_who_wants_nothing_explicit_is_told_of_what_the_data_does_not_say(client: httpx.AsyncClient) -> None:
+    filters = {"explicit": "exclude"}
+
+    of_pop = await ask(client, user_ids=["cid"], model="wmf", limit=3, filters=filters)
+    of_rock = await ask(client, user_ids=["ann"], model="wmf", limit=3, filters=filters)
+
+    assert of_pop["warnings"] == [
+        {"code": "explicit_unknown", "detail": "the data does not say of 3 tracks whether they are explicit"}
+    ]
+    assert of_rock["warnings"] == []
+
+
+@pytest.mark.parametrize("model", ["basic", "wmf"])
+async def test_tracks_of_excluded_artists_stay_away(client: httpx.AsyncClient, model: str) -> None:
+    filters = {"exclude_artist_ids": ["stones", "monk"]}
+
+    answer = await ask(client, user_ids=["ann", "bob"], model=model, limit=12, filters=filters)
+
+    assert {genre_of(track) for track in track_ids(answer)} == {"jazz", "pop"}
+    assert set(MONK).isdisjoint(track_ids(answer))
+    assert answer["pool"] == {"candidates": 12, "after_filters": 6}
+    assert codes(answer) == ["filled_with_popular", "fewer_tracks_than_asked"]
+
+
+async def test_artists_whom_the_data_does_not_know_are_named(client: httpx.AsyncClient) -> None:
+    answer = await ask(client, limit=2, filters={"exclude_artist_ids": ["The Stones", 7, "stones", 7]}, **WMF)
+
+    assert "rock-1" not in track_ids(answer)
+    assert answer["warnings"] == [
+        {
+            "code": "unknown_artist",
+            "detail": "/filters/exclude_artist_ids: 3 of 4 are not artists of any track that the model knows",
+            "artist_ids": ["The Stones", "7"],  # one is a name
+        }
+    ]
+
+
+async def test_strangers_and_sessions_are_filtered_too(client: httpx.AsyncClient) -> None:
+    filters = {"explicit": "exclude", "exclude_artist_ids": ["miles"], "exclude_track_ids": ["rock-2"]}
+
+    answer = await ask(client, members=[{}], already_played=["rock-3", "jazz-1"], limit=3, filters=filters)
+
+    assert track_ids(answer)[:2] == ["pop-1", "pop-2"]  # of what anybody heard that is all that is left
+    assert answer["pool"]["after_filters"] == 12 - len({*EXPLICIT, "jazz-1", "jazz-2", "rock-2", "rock-3"})
+
+
+async def test_satisfaction_is_measured_by_what_filters_leave(client: httpx.AsyncClient) -> None:
+    filters = {"explicit": "exclude", "exclude_artist_ids": ["monk"]}
+
+    answer = await ask(client, user_ids=["ann"], limit=3, filters=filters, explain=True, model="wmf")
+
+    assert track_ids(answer) == ["rock-2", "rock-3", "rock/4:a"]
+    assert answer["members"][0]["satisfaction"] == 1.0
+
+
+async def test_a_group_with_a_history_of_filters_explains_itself(client: httpx.AsyncClient) -> None:
+    answer = await ask(client, group_id="trip", limit=2, filters={"explicit": "exclude"}, explain=True, **WMF)
+
+    assert track_ids(answer) == ["jazz-1", "rock-2"]
+
+
+async def test_a_catalogue_that_names_no_artists_knows_none(settings: Settings) -> None:
+    async with serving(settings) as client:
+        answer = await ask(
+            client, limit=2, filters={"exclude_artist_ids": ["The Stones"], "explicit": "exclude"}, **WMF
+        )
+
+    assert track_ids(answer) == ["rock-1", "jazz-1"]
+    assert codes(answer) == ["unknown_artist", "explicit_unknown"]
