@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.api.schemas import NAMED_AT_MOST, Filters, GroupRequest, MemberAnswer, PlaylistWarning, Status, WarningCode
+from service.core.catalogue import Facets
 from service.core.group import GroupQuery, GroupRanking, Member
 from service.core.group_history import voter_of, without_own_voter
 from service.core.ids import IdIndex, is_group_key
+from service.core.quota import Quota
 from service.core.recommender import Recommender
 from service.loading import ServedModel
 
@@ -115,6 +117,7 @@ class Translation:
             seed=seed,
             excluded=frozenset(self._excluded),
             left_out=self._left_out(body.filters),
+            quota=_quota(body.filters, self._facets, body.length),
             only_new=body.filters.only_new,
             already_played=tuple(dict.fromkeys(played)),
         )
@@ -169,6 +172,12 @@ class Translation:
             untold = sum(self._explicit[row] is None for row in ranking.rows)
             if untold:
                 self.warn("explicit_unknown", f"the data does not say of {untold} tracks whether they are explicit")
+        quota = self.query.quota
+        if quota is not None and (highest := quota.highest(ranking.rows)) > quota.most:
+            detail = (
+                f"with at most {quota.most} tracks of an artist the list would be shorter; there are up to {highest}"
+            )
+            self.warn("more_per_artist_than_asked", detail)
         if len(ranking.rows) < self.query.k:
             self.warn(
                 "fewer_tracks_than_asked",
@@ -250,6 +259,13 @@ class Translation:
         if unknown:
             detail = f"{pointer}: {len(unknown)} of {of} are not tracks that the model knows"
             self.warn("unknown_track", detail, member, unknown)
+
+
+def _quota(filters: Filters, facets: Facets, length: int) -> Quota | None:
+    """Return how many tracks of an artist a list may have, None where no list of this length could have too many."""
+    if filters.max_per_artist is None or filters.max_per_artist >= length or facets.artists is None:
+        return None
+    return Quota(facets.artists, filters.max_per_artist)
 
 
 def _status(member: Member) -> Status:

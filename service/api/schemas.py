@@ -126,6 +126,8 @@ class Filters(_Request):
     """Artists whose tracks must not appear, by the ids of the data."""
     explicit: Literal["allow", "exclude"] = "allow"
     """Whether tracks that the data marks explicit may appear; where it does not say, they may. `allow` by default."""
+    max_per_artist: Annotated[int, Field(ge=1, le=200), BeforeValidator(_whole)] | None = None
+    """At most so many tracks by one artist, where there are enough others; by default as many as come."""
     only_new: bool = False
     """No track that any member has in the training data or among their likes; false by default."""
 
@@ -199,6 +201,7 @@ WarningCode = Literal[
     "all_members_cold",
     "filled_with_popular",
     "explicit_unknown",
+    "more_per_artist_than_asked",
     "fewer_tracks_than_asked",
     "degraded",
 ]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.core.calibration import EXACT, Calibration, raised
+from service.core.quota import Quotas
 from service.core.ranking import Contenders, highest, top_k
 from service.core.recommender import Recommender, is_group_scorer
 
@@ -42,6 +43,8 @@ class Ballots:
     """One a group."""
     heard: Tensor | None = None
     """(groups, members, tracks) True where a track is worth nothing to a member, who knows it; None for nowhere."""
+    quotas: Quotas | None = None
+    """Of tracks of one artist; a strategy that picks one track after another keeps to them, others need not."""
 
     @cached_property
     def votes(self) -> Tensor:

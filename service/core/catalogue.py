@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from service.core.quota import NOBODY
+
 
 class TrackInfo(BaseModel):
     """What is known of one track beside its id; None where the data does not say."""
@@ -60,9 +62,14 @@ class Facets:
         self.explicit_rows = np.flatnonzero(np.array([told is True for told in catalogue.explicit], dtype=np.bool_))
         """Rows of the tracks that are marked explicit, ascending."""
         self._codes: dict[str, int] = {}
-        codes = [-1 if i is None else self._codes.setdefault(i, len(self._codes)) for i in catalogue.artist_ids]
-        self._artists = np.array(codes if self._codes else [], dtype=np.int32)
-        """(tracks,) the code of each track's artist, -1 for none; empty where the data names no artist at all."""
+        names: dict[str, int] = {}
+        codes = []
+        for artist_id, name in zip(catalogue.artist_ids, catalogue.artists, strict=True):
+            known, artist = (names, name) if artist_id is None else (self._codes, artist_id)
+            codes.append(NOBODY if artist is None else known.setdefault(artist, len(self._codes) + len(names)))
+        self._number = len(self._codes) + len(names)
+        self.artists = np.array(codes, dtype=np.int32) if self._number else None
+        """(tracks,) whose each track is: a code for every id, else for every name, or `NOBODY`; None where all are."""
 
     def knows_artist(self, artist_id: str) -> bool:
         """Return whether any track is by this artist."""
@@ -70,9 +77,11 @@ class Facets:
 
     def rows_by(self, artist_ids: Iterable[str]) -> NDArray[np.int64]:
         """Return the rows of the tracks by any of these artists, ascending; unknown ones have none."""
-        asked = np.zeros(len(self._codes) + 1, dtype=np.bool_)  # the last is that of no artist, never asked for
+        if self.artists is None:
+            return np.empty(0, dtype=np.int64)
+        asked = np.zeros(self._number + 1, dtype=np.bool_)  # the last is nobody's and never asked for
         asked[[self._codes[artist_id] for artist_id in artist_ids if artist_id in self._codes]] = True
-        return np.flatnonzero(asked[self._artists])
+        return np.flatnonzero(asked[self.artists])
 
 
 def _shared(text: str | None) -> str | None:

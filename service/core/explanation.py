@@ -8,7 +8,8 @@ shares out: the power p, `Calibration.sharpness`, makes a favourite worth more t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from service.core.calibration import Calibration
 from service.core.group import GroupQuery, GroupRanking, Member, excluded_rows, history_of, known_to
+from service.core.quota import LONGER, Quota, Quotas
 from service.core.ranking import top_k
 from service.core.recommender import Recommender
 from service.core.sentences import KNOWN, Chosen
@@ -112,7 +114,7 @@ def explain(model: Recommender, query: GroupQuery, ranking: GroupRanking) -> Exp
     taste_match = _taste_match(_utilities(relevance, top_k(relevance, FAVOURITES)[1].flatten(), power), len(voters))
     _forget_what_is_worth_nothing(relevance, model, query, voters)
     utilities = _utilities(relevance, torch.tensor(ranking.rows, device=relevance.device), power)
-    best = _best(relevance, _kept_out(model, query), len(ranking.rows), power)
+    best = _best(relevance, _kept_out(model, query), len(ranking.rows), power, _kept_to(query.quota, ranking))
     had = zip(voters, utilities.sum(axis=1).tolist(), best.tolist(), strict=True)
     return Explanation(
         picked_for=_picked_for(utilities, best, ranking),
@@ -160,10 +162,30 @@ def _utilities(relevance: Tensor, rows: Tensor, power: int) -> Floats:
     return utilities
 
 
-def _best(relevance: Tensor, kept_out: NDArray[np.int64], length: int, power: int) -> Floats:
+def _kept_to(quota: Quota | None, ranking: GroupRanking) -> Quota | None:
+    """Return the quota that a list has kept to in the end."""
+    return None if quota is None else replace(quota, most=max(quota.most, quota.highest(ranking.rows)))
+
+
+def _best(relevance: Tensor, kept_out: NDArray[np.int64], length: int, power: int, quota: Quota | None) -> Floats:
     """Return the utility (members,) of the best `length` tracks that a member alone could get."""
     open_to_them = relevance.index_fill(1, torch.from_numpy(kept_out).to(relevance.device), 0)
+    if quota is not None:
+        return np.array([_best_within(quota, of_member[None], length, power) for of_member in open_to_them])
     best: Floats = top_k(open_to_them, length)[0].double().pow(power).sum(dim=1).numpy(force=True)
+    return best
+
+
+def _best_within(quota: Quota, relevance: Tensor, length: int, power: int) -> float:
+    """Return the same of one member, relevance (1, tracks), for lists that keep to a quota."""
+    quotas, count = Quotas(quota.artists, np.array([quota.most])), length
+    values, rows = top_k(relevance, count)
+    while count < relevance.shape[1] and not quotas.suffice(rows.numpy(force=True), length):
+        count *= LONGER
+        values, rows = top_k(relevance, count)
+    admission = quotas.admission(0)
+    told = zip(rows[0].tolist(), values[0].double().pow(power).tolist(), strict=True)
+    best: float = sum(islice((value for row, value in told if admission.admits(row)), length))
     return best
 
 

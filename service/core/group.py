@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -10,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from service.core.ballots import NONE, Ballots
+from service.core.ballots import NONE, Ballots, Strategy
 from service.core.calibration import Calibration
+from service.core.quota import LONGER, Admission, Quota, Quotas, least_that_suffices
 from service.core.recommender import Recommender, is_group_scorer
-from service.core.strategies import EFFORT, LINEAR, ON_SCORES, SPARING, STRATEGIES
+from service.core.strategies import EFFORT, LINEAR, ON_SCORES, ONE_BY_ONE, SPARING, STRATEGIES
 
 _VOTES_AT_ONCE: Final = 1_000_000
 """Scores held at a time, 4 MB: a chunk stays in the cache of a server core and memory stays bounded."""
@@ -27,6 +29,13 @@ _LIKED: Final = 64
 
 _LONG: Final = 60
 """Length at which a list is twice the work."""
+
+_QUOTA: Final = 6
+"""How much more work a list with a quota is at most: with `fair_share`, whose compiled race knows of none."""
+
+
+_POPULAR: Final = "popular"
+"""In place of a strategy where nobody is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,8 @@ class GroupQuery:
     """Distinct rows heard in this session, in order: not played again, and counted as had by their members."""
     left_out: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
     """Distinct track rows, ascending, that must not appear either: many at a time, as of all that is explicit."""
+    quota: Quota | None = field(default=None, repr=False, compare=False)
+    """How many tracks of one artist the list may have; what was played does not count."""
 
     @property
     def is_filtered(self) -> bool:
@@ -81,7 +92,8 @@ class GroupQuery:
     def effort(self) -> float:
         """Return what a ranking takes, roughly, in what it takes for each member of a short list by `average`."""
         guests = sum(_GUEST + len(member.liked) / _LIKED for member in self.members if member.liked)
-        return guests + len(self.members) * EFFORT[self.strategy] * (1 + self.k / _LONG)
+        quota = 1 if self.quota is None else _QUOTA
+        return guests + len(self.members) * EFFORT[self.strategy] * (1 + self.k / _LONG) * quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +121,32 @@ class GroupRanking:
 def rank_groups(model: Recommender, queries: Sequence[GroupQuery]) -> list[GroupRanking]:
     """Return one ranking a query, in order.
 
-    Queries that are alike in strategy, in the number of members with a taste and in what they need to know are scored
-    in one product. Lists are shorter than k only where fewer tracks are allowed.
+    Queries that are alike in strategy, in the number of members with a taste, in what they need to know and in having
+    a quota are scored in one product. Lists are shorter than k only where fewer tracks are allowed: one that a quota
+    cuts short goes on, as in a session, with the lowest quota that is enough for the rest.
     """
-    buckets: defaultdict[tuple[str, bool, int], list[int]] = defaultdict(list)
+    rankings = _rank(model, queries)
+    rests = {
+        place: _rest_of(model, query, ranking, query.quota)
+        for place, (query, ranking) in enumerate(zip(queries, rankings, strict=True))
+        if query.quota is not None and len(ranking.rows) < min(query.k, ranking.candidates)
+    }
+    if rests:
+        for place, rest in zip(rests, _rank(model, list(rests.values())), strict=True):
+            rankings[place] = _joined(rankings[place], rest)
+    return rankings
+
+
+def _rank(model: Recommender, queries: Sequence[GroupQuery]) -> list[GroupRanking]:
+    """Return the rankings, as long as quotas let them be."""
+    buckets: defaultdict[tuple[str, bool, bool, int], list[int]] = defaultdict(list)
     sparing = is_group_scorer(model)
     voters = [tuple(i for i, member in enumerate(query.members) if member.has_taste) for query in queries]
     for position, query in enumerate(queries):
-        buckets[query.strategy, _needs_all_votes(query, sparing), len(voters[position])].append(position)
+        kind = query.strategy, _needs_all_votes(query, sparing), query.quota is not None, len(voters[position])
+        buckets[kind].append(position)
     rankings: dict[int, GroupRanking] = {}
-    for (strategy, all_votes, size), positions in buckets.items():
+    for (strategy, all_votes, _, size), positions in buckets.items():
         rows = 1 if sparing and not all_votes else max(size, 1)  # other vectors are as wide as the catalogue
         at_once = max(1, _VOTES_AT_ONCE // (rows * len(model.tracks)))
         for start in range(0, len(positions), at_once):
@@ -162,15 +190,19 @@ def _rank_tables(model: Recommender, strategy: str, tables: Sequence[_Table]) ->
         played=_played(tables, vectors.device),
         seeds=tuple(query.seed for query, _ in tables),
         heard=_heard(model, tables, vectors.device),
+        quotas=_quotas(tables),
     )
     k = min(max(query.k for query, _ in tables), len(model.tracks))
     merged = strategy in LINEAR and not tables[0][0].discovery
-    ranked = _rank_merged(ballots, k) if merged else STRATEGIES[strategy](ballots, k)
-    rows: NDArray[np.int64] = ranked.numpy(force=True)
+    rank = _rank_merged if merged else _RANKED_BY[strategy]
+    if ballots.quotas is None or strategy in ONE_BY_ONE:
+        rows: NDArray[np.int64] = rank(ballots, k).numpy(force=True)
+    else:
+        rows = _within_quotas(rank, ballots, ballots.quotas, k)
     opinions = ballots.votes_of(rows)
     kept_out = _kept_out(tables, excluded)
     lengths = [query.k for query, _ in tables]
-    whole, filled = _fill_up(model, rows, opinions, kept_out, lengths)
+    whole, filled = _fill_up(model, rows, opinions, kept_out, lengths, ballots.quotas)
     if whole is not None:
         rows, opinions = whole, ballots.votes_of(whole)
     percentiles = ballots.percentiles(opinions)
@@ -200,6 +232,67 @@ def _rank_merged(ballots: Ballots, k: int) -> Tensor:
     return ballots.rank_by(ballots.model.score(merged), k)
 
 
+def _quotas(tables: Sequence[_Table]) -> Quotas | None:
+    """Return the quotas of all, or None where there are none: either all have one, or nobody."""
+    quotas = [query.quota for query, _ in tables if query.quota is not None]
+    return Quotas(quotas[0].artists, np.array([quota.most for quota in quotas])) if quotas else None
+
+
+def _within_quotas(rank: Strategy, ballots: Ballots, quotas: Quotas, k: int) -> NDArray[np.int64]:
+    """Return the lists (groups, k) of a strategy that orders tracks once and for all, passing over full artists.
+
+    A track of which nobody has an opinion takes its place in the list, and no seat: what is popular will replace it.
+    """
+    length, tracks = k, len(ballots.model.tracks)
+    while True:
+        length = min(LONGER * length, tracks)
+        ranked: NDArray[np.int64] = rank(ballots, length).numpy(force=True)
+        vouched = ballots.votes_of(ranked).max(axis=1) > 0
+        rows = np.full((len(ranked), k), NONE)
+        for group, (order, opinion) in enumerate(zip(ranked.tolist(), vouched.tolist(), strict=True)):
+            admission = quotas.admission(group)
+            told = zip(order, opinion, strict=True)
+            admitted = (row for row, is_liked in told if row != NONE and (not is_liked or admission.admits(row)))
+            chosen = list(islice(admitted, k))
+            rows[group, : len(chosen)] = chosen
+        if length == tracks or ((rows[:, -1] != NONE) | (ranked[:, -1] == NONE)).all():
+            return rows
+
+
+def _rest_of(model: Recommender, query: GroupQuery, ranking: GroupRanking, quota: Quota) -> GroupQuery:
+    """Return what is to be asked for beside a list that a quota has cut short, with the lowest quota that will do.
+
+    Where the list ended with what is popular, so does the rest.
+    """
+    left = np.ones(len(model.tracks), dtype=np.bool_)
+    played = (*query.already_played, *ranking.rows)
+    left[excluded_rows(model, query)] = False
+    left[list(played)] = False
+    missing = min(query.k, ranking.candidates) - len(ranking.rows)
+    most = least_that_suffices(quota.artists[left], missing)
+    strategy = _POPULAR if ranking.filled else query.strategy
+    return replace(query, k=missing, strategy=strategy, already_played=played, quota=Quota(quota.artists, most))
+
+
+def _joined(first: GroupRanking, rest: GroupRanking) -> GroupRanking:
+    """Return one list of two; what is there for its popularity comes last, as the second begins like the first ends."""
+    return replace(
+        first,
+        rows=first.rows + rest.rows,
+        scores=first.scores + rest.scores,
+        member_scores=[a + b for a, b in zip(first.member_scores, rest.member_scores, strict=True)],
+        filled=first.filled + rest.filled,
+    )
+
+
+def _nothing(ballots: Ballots, k: int) -> Tensor:
+    """Return lists (groups, k) that are left to what is popular."""
+    return torch.full((ballots.groups, k), NONE)
+
+
+_RANKED_BY: Final[dict[str, Strategy]] = STRATEGIES | {_POPULAR: _nothing}
+
+
 def _kept_out(tables: Sequence[_Table], excluded: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
     """Return the distinct rows that each group must not get: what filters exclude and what was played."""
     return [
@@ -220,6 +313,8 @@ def _ranking(
 ) -> GroupRanking:
     """Cut a list as long as the longest of its batch down to what the query asked for."""
     length = min(query.k, candidates)
+    if query.quota is not None:
+        length = sum(row != NONE for row in rows[:length])
     return GroupRanking(
         rows=rows[:length],
         scores=scores[:length],
@@ -317,6 +412,7 @@ def _fill_up(
     opinions: NDArray[np.float32],
     kept_out: Sequence[NDArray[np.int64]],
     lengths: Sequence[int],
+    quotas: Quotas | None,
 ) -> tuple[NDArray[np.int64] | None, list[int]]:
     """Return lists (groups, k) with popular tracks where no member has an opinion, and where the filling begins.
 
@@ -333,22 +429,27 @@ def _fill_up(
     begins = []
     for group, (keep, out, wanted) in enumerate(zip(vouched, kept_out, lengths, strict=True)):
         chosen = ranked[group, :wanted][keep[:wanted]].tolist()
-        whole = chosen + _popular(model, min(wanted, length) - len(chosen), {*chosen, *out.tolist()})
+        admission = None if quotas is None else quotas.admission(group, chosen)
+        whole = chosen + _popular(model, min(wanted, length) - len(chosen), {*chosen, *out.tolist()}, admission)
         rows[group, : len(whole)] = whole
         begins.append(len(chosen))
     return rows, begins
 
 
-def _popular(model: Recommender, k: int, without: set[int]) -> list[int]:
-    """Return the k tracks with most listeners, without some."""
-    head = model.history.by_popularity[: k + len(without)].tolist()
-    return [row for row in head if row not in without][:k]
+def _popular(model: Recommender, k: int, without: set[int], admission: Admission | None) -> list[int]:
+    """Return the k tracks with most listeners that are admitted, without some."""
+    if admission is None:
+        head = model.history.by_popularity[: k + len(without)].tolist()
+        return [row for row in head if row not in without][:k]
+    others = (row for row in map(int, model.history.by_popularity) if row not in without)
+    return list(islice(filter(admission.admits, others), k))
 
 
 def _rank_strangers(model: Recommender, query: GroupQuery) -> GroupRanking:
     """Return what is popular, for a group of which nothing is known."""
     excluded = np.union1d(excluded_rows(model, query), query.already_played).astype(np.int64)
-    rows = _popular(model, query.k, set(excluded.tolist()))
+    admission = None if query.quota is None else Admission(query.quota)
+    rows = _popular(model, query.k, set(excluded.tolist()), admission)
     listeners = model.history.listeners
     rising = np.sort(listeners)
     lower = np.searchsorted(rising, listeners[rows]) / max(1, len(rising) - 1)

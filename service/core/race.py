@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from service.core import compiled
 from service.core.ballots import NONE
 from service.core.calibration import raised
+from service.core.quota import Quotas, Seats
 from service.core.ranking import Contenders
 
 Floats = NDArray[np.float64]
@@ -34,30 +35,40 @@ class Voters(NamedTuple):
 
 
 def race(
-    contenders: Contenders, voters: Voters, power: int, k: int, offset: float, rounding: float
+    contenders: Contenders,
+    voters: Voters,
+    power: int,
+    k: int,
+    offset: float,
+    rounding: float,
+    quotas: Quotas | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return which tracks win, one after another, and for which groups that is in doubt, (groups,).
 
     The rows of the winners are (groups, k), `NONE` once nothing is left; of tracks that gain alike the first wins. In
-    doubt is a race in which a track that was not in it may have gained more than a winner, by more than `rounding`.
+    doubt is a race in which a track that was not in it may have gained more than a winner, by more than `rounding`, or
+    taken a place that quotas left empty.
     """
-    if compiled.BUILT:
+    if compiled.BUILT and quotas is None:
         return compiled.race(*contenders, *voters, _LEVELS, power, k, offset, rounding)
     rows, votes, tau = contenders
     values = raised(votes, power) * voters.worth[:, :, None]
-    places, shares = _places(values, voters, rows == NONE, k, offset)
+    places, shares = _places(values, voters, rows == NONE, k, offset, None if quotas is None else quotas.seats(rows))
     empty, winners = places == NONE, places.clip(min=0)
     picks = np.where(empty, NONE, np.take_along_axis(rows, winners, axis=1))
     won = np.take_along_axis(values, winners[:, None, :], axis=2).transpose(0, 2, 1)
     gains = (voters.weights[:, None, :] * np.log1p(won / (shares + offset))).sum(axis=2)
     bound = highest_gain(tau, voters.worth, voters.weights, shares, offset)
-    return picks, ((gains + rounding < bound) & ~empty).any(axis=1)
+    in_doubt = ((gains + rounding < bound) & ~empty).any(axis=1)
+    if quotas is not None:
+        in_doubt |= empty.any(axis=1) & (rows != NONE).all(axis=1)
+    return picks, in_doubt
 
 
 def _places(
-    values: Floats, voters: Voters, closed: NDArray[np.bool_], k: int, offset: float
+    values: Floats, voters: Voters, closed: NDArray[np.bool_], k: int, offset: float, seats: Seats | None
 ) -> tuple[NDArray[np.int64], Floats]:
-    """Return which tracks win, (groups, k), `NONE` once all are gone, and the shares they found, (groups, k, members).
+    """Return which tracks win, (groups, k), `NONE` once none may, and the shares they found, (groups, k, members).
 
     `values` is (groups, members, tracks), `closed` (groups, tracks) True for tracks that may not win.
     """
@@ -69,6 +80,7 @@ def _places(
     equal = bool((voters.weights == voters.weights[:, :1]).all())
     barred = np.where(closed, -np.inf, 0.0)
     places = np.empty((k, groups), dtype=np.int64)
+    won = np.empty((k, groups), dtype=np.bool_)
     total = np.empty((groups, tracks))
     for step in range(k):
         if equal:  # the product has its maximum where the sum of logarithms has
@@ -77,12 +89,14 @@ def _places(
             np.einsum("gm,mgt->gt", voters.weights, np.log(welfare), out=total)
         total += barred
         winner = total.argmax(axis=1, out=places[step]) + begins
+        np.greater(total.reshape(-1)[winner], -np.inf, out=won[step])
         barred.reshape(-1)[winner] = -np.inf
+        if seats is not None:
+            barred[seats.take(places[step])] = -np.inf
         welfare += by_track[:, winner][:, :, None]
     won_values = by_track[:, places + begins].transpose(2, 1, 0) * base[:, None, :]
     shares = voters.had[:, None, :] + won_values.cumsum(axis=1) - won_values
-    empty = np.arange(k) >= (~closed).sum(axis=1, keepdims=True)
-    return np.where(empty, NONE, places.T), shares
+    return np.where(won.T, places.T, NONE), shares
 
 
 def highest_gain(tau: Floats, caps: Floats, weights: Floats, shares: Floats, offset: float) -> Floats:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.core.ballots import NONE, Ballots
+from service.core.quota import LONGER, Quotas
 from service.core.ranking import top_k
 
 LENGTH: Final = 400
@@ -41,6 +42,7 @@ class Shortlist:
     """(groups, tracks) True where there is no track."""
     threshold: Floats
     """(groups, members, 1) the vote for the last of a member's own `FAVOURITES` best, above 0."""
+    quotas: Quotas | None
 
     @classmethod
     def of(cls, ballots: Ballots, k: int) -> "Shortlist":
@@ -50,7 +52,7 @@ class Shortlist:
         if ballots.allowed is not None:
             means.masked_fill_(~ballots.allowed, -torch.inf)
         threshold = ballots.best_votes(FAVOURITES)[:, :, -1:].clip(min=_LIKED)
-        values, rows = _best(means, _liked(ballots.votes, threshold), max(LENGTH, k))
+        values, rows = _enough(means, _liked(ballots.votes, threshold), ballots.quotas, k)
         closed = values == -torch.inf
         votes = ballots.votes.gather(2, rows[:, None, :].expand(-1, ballots.members, -1))
         votes = votes.masked_fill(closed[:, None, :], 0)
@@ -60,6 +62,7 @@ class Shortlist:
             shares.numpy(force=True),
             closed.numpy(force=True),
             threshold,
+            ballots.quotas,
         )
 
     @property
@@ -83,7 +86,9 @@ class Shortlist:
         """Return the tracks (groups, k) that gain most one after another, of equal gains the higher mean first.
 
         `gains` says what each track (groups, tracks) would add now; `take` is told the place of each group's winner.
+        Of an artist who is full nothing is picked.
         """
+        seats = None if self.quotas is None else self.quotas.seats(self.rows.numpy(force=True))
         groups = np.arange(len(self.votes))
         barred = np.where(self.closed, -np.inf, 0.0)
         k = min(k, barred.shape[1])
@@ -94,6 +99,8 @@ class Shortlist:
             places[:, step] = np.where(gain[groups, winner] > -np.inf, winner, NONE)
             take(winner)
             barred[groups, winner] = -np.inf
+            if seats is not None:
+                barred[seats.take(winner)] = -np.inf
         won = torch.from_numpy(places).to(self.rows.device)
         return self.rows.gather(1, won.clamp(min=0)).masked_fill(won == NONE, NONE)
 
@@ -101,6 +108,22 @@ class Shortlist:
 def _liked(votes: Tensor, threshold: Floats) -> Tensor:
     """Return whether a track is among the favourites of any member, (groups, tracks)."""
     return (votes - torch.from_numpy(threshold).to(votes.device)).amax(dim=1) >= 0
+
+
+def _enough(means: Tensor, liked: Tensor, quotas: Quotas | None, k: int) -> tuple[Tensor, Tensor]:
+    """Return values and rows of so many tracks of the highest mean that k can be picked, and of all that are liked.
+
+    An artist who has a track among the k by mean alone has none of a lower mean there, so no other can come before.
+    """
+    count = max(LENGTH, k)
+    values, rows = _best(means, liked, count)
+    while quotas is not None and count < means.shape[1]:
+        head = rows[:, :count].masked_fill(values[:, :count] == -torch.inf, NONE)
+        if quotas.suffice(head.numpy(force=True), k):
+            break
+        count *= LONGER
+        values, rows = _best(means, liked, count)
+    return values, rows
 
 
 def _best(scores: Tensor, wanted: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -14,8 +14,39 @@ def percentile(own_scores: Sequence[float], score: float) -> float:
     return sum(other < score for other in own_scores) / max(1, len(own_scores) - 1)
 
 
+Admits = Callable[[Sequence[int], int], bool]
+"""Whether a track may come into a list that begins so."""
+
+
+def anything(picked: Sequence[int], track: int) -> bool:
+    return True
+
+
+def at_most(most: int, artists: Sequence[int]) -> Admits:
+    """So many tracks of one artist, -1 being nobody."""
+
+    def admits(picked: Sequence[int], track: int) -> bool:
+        return artists[track] < 0 or sum(artists[other] == artists[track] for other in picked) < most
+
+    return admits
+
+
+def walked(order: Sequence[int], k: int, admits: Admits) -> list[int]:
+    """From the top, whatever may still come."""
+    picked: list[int] = []
+    for track in order:
+        if len(picked) < k and admits(picked, track):
+            picked.append(track)
+    return picked
+
+
 def fair_share(
-    relevance: Sequence[Sequence[float]], weights: Sequence[float], k: int, reference: int = 30, power: int = 3
+    relevance: Sequence[Sequence[float]],
+    weights: Sequence[float],
+    k: int,
+    admits: Admits = anything,
+    reference: int = 30,
+    power: int = 3,
 ) -> list[int]:
     """Try every track in every step."""
     tracks = range(len(relevance[0]))
@@ -31,8 +62,10 @@ def fair_share(
                 for weight, member, share in zip(weights, values, shares, strict=True)
             )
             for track in tracks
-            if track not in picked
+            if track not in picked and admits(picked, track)
         }
+        if not gains:
+            break
         winner = max(gains, key=lambda track: gains[track])
         picked.append(winner)
         shares = [share + member[winner] for share, member in zip(shares, values, strict=True)]
@@ -70,19 +103,22 @@ def greedy(
     k: int,
     gain: Callable[[int], float],
     take: Callable[[int], None],
+    admits: Admits,
 ) -> list[int]:
     """Try every track in every step; of equals the higher mean relevance, then the lower row."""
     left = list(range(len(relevance[0])))
     means = [mean_relevance(relevance, weights, track) for track in left]
     picked: list[int] = []
-    while left and len(picked) < k:
+    while (left := [track for track in left if admits(picked, track)]) and len(picked) < k:
         picked.append(max(left, key=lambda track: (gain(track), means[track])))
         left.remove(picked[-1])
         take(picked[-1])
     return picked
 
 
-def spgreedy(relevance: Sequence[Sequence[float]], weights: Sequence[float], k: int) -> list[int]:
+def spgreedy(
+    relevance: Sequence[Sequence[float]], weights: Sequence[float], k: int, admits: Admits = anything
+) -> list[int]:
     """Who had nothing in this round is waiting."""
     best = [favourites(member, 50) for member in relevance]
     waiting = [True] * len(weights)
@@ -94,10 +130,12 @@ def spgreedy(relevance: Sequence[Sequence[float]], weights: Sequence[float], k: 
         waiting[:] = [waits and track not in own for waits, own in zip(waiting, best, strict=True)]
         waiting[:] = waiting if any(waiting) else [True] * len(weights)
 
-    return greedy(relevance, weights, k, covered, satisfy)
+    return greedy(relevance, weights, k, covered, satisfy, admits)
 
 
-def gfar(relevance: Sequence[Sequence[float]], weights: Sequence[float], k: int) -> list[int]:
+def gfar(
+    relevance: Sequence[Sequence[float]], weights: Sequence[float], k: int, admits: Admits = anything
+) -> list[int]:
     """Of 20 favourites the first has 20 points, the last 1."""
     chances = []
     for member in relevance:
@@ -112,10 +150,12 @@ def gfar(relevance: Sequence[Sequence[float]], weights: Sequence[float], k: int)
     def hit(track: int) -> None:
         no_hit[:] = [none * (1 - p[track]) for none, p in zip(no_hit, chances, strict=True)]
 
-    return greedy(relevance, weights, k, wanted, hit)
+    return greedy(relevance, weights, k, wanted, hit, admits)
 
 
-def ep_fuzzda(relevance: Sequence[Sequence[float]], weights: Sequence[float], k: int) -> list[int]:
+def ep_fuzzda(
+    relevance: Sequence[Sequence[float]], weights: Sequence[float], k: int, admits: Admits = anything
+) -> list[int]:
     """Nobody can be given more than they are owed."""
     received = [0.0] * len(weights)
 
@@ -127,10 +167,12 @@ def ep_fuzzda(relevance: Sequence[Sequence[float]], weights: Sequence[float], k:
     def take(track: int) -> None:
         received[:] = [had + member[track] for had, member in zip(received, relevance, strict=True)]
 
-    return greedy(relevance, weights, k, paid, take)
+    return greedy(relevance, weights, k, paid, take, admits)
 
 
-def greedy_lm(relevance: Sequence[Sequence[float]], weights: Sequence[float], k: int) -> list[int]:
+def greedy_lm(
+    relevance: Sequence[Sequence[float]], weights: Sequence[float], k: int, admits: Admits = anything
+) -> list[int]:
     """Half the mean utility, half the least, in which a light member's misery counts less."""
     received = [0.0] * len(weights)
     picked: list[int] = []
@@ -145,4 +187,24 @@ def greedy_lm(relevance: Sequence[Sequence[float]], weights: Sequence[float], k:
         picked.append(track)
         received[:] = [had + member[track] for had, member in zip(received, relevance, strict=True)]
 
-    return greedy(relevance, weights, k, balanced, take)
+    return greedy(relevance, weights, k, balanced, take, admits)
+
+
+def round_robin(
+    relevance: Sequence[Sequence[float]], weights: Sequence[float], k: int, admits: Admits = anything
+) -> list[int]:
+    """Who is owed most picks their best of what may come; who finds nothing is out."""
+    owed = dict.fromkeys(range(len(weights)), 0.0)
+    picked: list[int] = []
+    while owed and len(picked) < k:
+        owed = {member: debt + weights[member] for member, debt in owed.items()}
+        turn = max(owed, key=lambda member: (owed[member], -member))
+        ranking = best_first(relevance[turn], len(relevance[turn]))
+        wanted = [track for track in ranking if relevance[turn][track] > 0 and track not in picked]
+        wanted = [track for track in wanted if admits(picked, track)]
+        if not wanted:
+            del owed[turn]
+            continue
+        owed[turn] -= sum(weights[member] for member in owed)
+        picked.append(wanted[0])
+    return picked

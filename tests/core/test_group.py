@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core.group import GroupQuery, Member, rank_groups, vectors_of
+from service.core.quota import Quota
 from service.core.recommender import Recommender
 from service.core.strategies import STRATEGIES
 from tests.core import worlds
@@ -164,6 +165,7 @@ def test_what_takes_longer_is_more_effort() -> None:
         query(*[guest] * 8),
         replace(asked, k=200),
         replace(asked, strategy="copeland"),
+        replace(asked, quota=Quota(np.zeros(6, dtype=np.int32), 1)),
     ):
         assert harder.effort > 2 * asked.effort
 

@@ -12,6 +12,7 @@ from service.core.artifacts import ArtifactStore, DataFingerprint, Manifest, new
 from service.core.ballots import Ballots
 from service.core.calibration import Calibration
 from service.core.catalogue import TrackInfo
+from service.core.quota import Quotas
 from service.core.recommender import Recommender
 from service.core.recommenders import recommender_of
 
@@ -40,6 +41,7 @@ def ballots(
     played: Sequence[int] = (),
     seed: int = 0,
     model: type[Table] = Table,
+    quotas: Quotas | None = None,
 ) -> Ballots:
     """One group: a line of votes a member, a column a track."""
     table = torch.tensor([votes], dtype=torch.float32)
@@ -58,6 +60,7 @@ def ballots(
         eligible=eligible,
         played=heard,
         seeds=(seed,),
+        quotas=quotas,
     )
 
 

@@ -1,5 +1,6 @@
 """Filters by what the catalogue says of tracks, each with whatever model and strategy answers."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -110,6 +111,61 @@ async def test_satisfaction_is_measured_by_what_filters_leave(client: httpx.Asyn
 
     assert track_ids(answer) == ["rock-2", "rock-3", "rock/4:a"]
     assert answer["members"][0]["satisfaction"] == 1.0
+
+
+@pytest.mark.parametrize("model", ["basic", "wmf"])
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+async def test_an_artist_has_no_more_tracks_than_they_may(client: httpx.AsyncClient, model: str, strategy: str) -> None:
+    asked = {"user_ids": ["ann", "bob"], "limit": 10, "model": model, "strategy": strategy, "seed": 3}
+
+    answer = await ask(client, filters={"max_per_artist": 2}, **asked)
+    again = await ask(client, filters={"max_per_artist": 2}, **asked)
+
+    # two by each of the three artists, and all of pop, of which nothing is known
+    genres = Counter(genre_of(track) for track in track_ids(answer))
+    assert genres == {"rock": 2, "jazz": 4, "pop": 4}
+    assert answer["pool"]["after_filters"] == 12  # a quota is of the list, not of the pool
+    assert not {"more_per_artist_than_asked", "fewer_tracks_than_asked"} & {*codes(answer)}
+    assert again["tracks"] == answer["tracks"]
+
+
+async def test_an_artist_without_an_id_is_known_by_name(settings: Settings) -> None:
+    async with serving(settings) as client:
+        answer = await ask(client, limit=4, filters={"max_per_artist": 1}, **WMF)
+
+    assert track_ids(answer)[:2] == ["rock-1", "jazz-1"]  # by The Stones and by Miles
+    assert {genre_of(track) for track in track_ids(answer)[2:]} == {"pop"}
+
+
+async def test_a_list_gets_more_of_an_artist_before_it_gets_short(client: httpx.AsyncClient) -> None:
+    kept = await ask(client, limit=10, filters={"max_per_artist": 2}, **WMF)
+    longer = await ask(client, limit=12, filters={"max_per_artist": 2}, **WMF)
+
+    assert set(track_ids(longer)) == {*TRACKS}
+    assert track_ids(longer)[:6] == track_ids(kept)[:6]
+    assert longer["warnings"][-1] == {
+        "code": "more_per_artist_than_asked",
+        "detail": "with at most 2 tracks of an artist the list would be shorter; there are up to 4",
+    }
+
+
+async def test_strangers_and_sessions_have_no_more_of_an_artist_than_they_may(client: httpx.AsyncClient) -> None:
+    filters = {"max_per_artist": 1}
+
+    strangers = await ask(client, members=[{}], limit=4, filters=filters)
+    later = await ask(client, limit=1, already_played=["rock-1"], filters=filters, model="wmf", user_ids=["ann"])
+
+    assert [genre_of(track) for track in track_ids(strangers)].count("rock") == 1
+    assert track_ids(later) == ["rock-2"]  # what was played is not on the list
+
+
+async def test_satisfaction_is_measured_by_lists_with_as_many_of_an_artist(client: httpx.AsyncClient) -> None:
+    asked = {"user_ids": ["ann"], "limit": 2, "filters": {"max_per_artist": 1}, "model": "wmf", "explain": True}
+
+    answer = await ask(client, **asked)
+
+    assert track_ids(answer)[0] == "rock-1"
+    assert answer["members"][0]["satisfaction"] == 1.0  # rock alone would be more, and is not to be had
 
 
 async def test_a_group_with_a_history_of_filters_explains_itself(client: httpx.AsyncClient) -> None:

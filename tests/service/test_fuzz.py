@@ -30,6 +30,7 @@ VALID: dict[str, Any] = {
         "exclude_track_ids": ["jazz-1"],
         "exclude_artist_ids": ["nobody"],
         "explicit": "exclude",
+        "max_per_artist": 2,
         "only_new": True,
     },
     "explain": True,

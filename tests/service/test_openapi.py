@@ -52,6 +52,7 @@ FULL = {
         "exclude_track_ids": ["jazz-1"],
         "exclude_artist_ids": ["nobody", 7],
         "explicit": "exclude",
+        "max_per_artist": 2,
         "only_new": True,
     },
     "explain": True,

@@ -75,5 +75,11 @@ EFFORT: Final[dict[str, int]] = dict.fromkeys(STRATEGIES, 3) | {
 }
 """How many times the work of `average` a strategy is for a large group, roughly: the last ones sort the catalogue."""
 
+ONE_BY_ONE: Final = frozenset({"ep_fuzzda", "fair_share", "gfar", "greedy_lm", "round_robin", "spgreedy"})
+"""Strategies in which what was picked decides what comes next: they keep to quotas of artists themselves.
+
+All others order the tracks once and for all: a longer list of theirs is walked, and full artists are passed over.
+"""
+
 SPARING: Final = frozenset({"fair_share"})
 """Strategies that look closely at few tracks: sums over the members tell which."""

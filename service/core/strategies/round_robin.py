@@ -4,6 +4,7 @@ import numpy as np
 from torch import Tensor
 
 from service.core.ballots import NONE, Ballots
+from service.core.quota import LONGER, Admission
 from service.core.sentences import Chosen, name
 
 
@@ -13,17 +14,34 @@ def round_robin(ballots: Ballots, k: int) -> Tensor:
     Whoever would have picked a track that was played has had that turn.
     """
     most_played = ballots.played.shape[1]
-    values, rows = ballots.best_tracks(k + most_played, or_played=True)
-    favourites = rows.masked_fill(values <= 0, NONE).tolist()
+    rows = _favourites(ballots, k + most_played)
     lists = []
-    for group, weights, played in zip(favourites, ballots.weights.tolist(), ballots.played.tolist(), strict=True):
+    columns = zip(rows.tolist(), ballots.weights.tolist(), ballots.played.tolist(), strict=True)
+    for group, (favourites, weights, played) in enumerate(columns):
         heard = set(played)
-        picked = [row for row in _pick(group, weights, k + most_played) if row not in heard][:k]
+        admission = None if ballots.quotas is None else ballots.quotas.admission(group, free=heard)
+        picked = [row for row in _pick(favourites, weights, k + most_played, admission) if row not in heard][:k]
         lists.append([*picked, *[NONE] * (k - len(picked))])
     return rows.new_tensor(lists)
 
 
-def _pick(favourites: list[list[int]], weights: list[float], k: int) -> dict[int, int]:
+def _favourites(ballots: Ballots, k: int) -> Tensor:
+    """Return what each member likes best, (groups, members, n), then `NONE`: so much that k tracks can be picked."""
+    count = k
+    while True:
+        values, rows = ballots.best_tracks(count, or_played=True)
+        liked = rows.masked_fill(values <= 0, NONE)
+        if ballots.quotas is None or count >= len(ballots.model.tracks):
+            return liked
+        of_members = ballots.quotas.of(np.arange(ballots.groups).repeat(ballots.members))
+        if of_members.suffice(liked.flatten(0, 1).numpy(force=True), k):
+            return liked
+        count *= LONGER
+
+
+def _pick(
+    favourites: list[list[int]], weights: list[float], k: int, admission: Admission | None = None
+) -> dict[int, int]:
     """Return the first k tracks in the order of picking, and whose turn it was.
 
     Turns are nginx's smooth weighted round-robin: who is owed most picks and then owes the whole of a round.
@@ -35,13 +53,17 @@ def _pick(favourites: list[list[int]], weights: list[float], k: int) -> dict[int
         for member in owed:
             owed[member] += weights[member]
         turn = max(owed, key=lambda member: (owed[member], -member))
-        track = next((row for row in queues[turn] if row not in picked), NONE)
+        track = next((row for row in queues[turn] if row not in picked and _may_come(row, admission)), NONE)
         if track == NONE:
             del owed[turn]
             continue
         owed[turn] -= sum(weights[member] for member in owed)
         picked[track] = turn
     return picked
+
+
+def _may_come(row: int, admission: Admission | None) -> bool:
+    return admission is None or admission.admits(row)
 
 
 def round_robin_says(chosen: Chosen) -> list[str | None]:
