@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from service.api.schemas import NAMED_AT_MOST, Filters, GroupRequest, MemberAnswer, PlaylistWarning, Status, WarningCode
 from service.core.catalogue import Facets
+from service.core.duration import nearest_head
 from service.core.group import GroupQuery, GroupRanking, Member
 from service.core.group_history import voter_of, without_own_voter
 from service.core.ids import IdIndex, is_group_key
@@ -99,10 +100,12 @@ class Translation:
         self.party, self._model = party, model
         self._facets, self._explicit = served.facets, served.catalogue.explicit
         self._filters = body.filters
+        self._durations = None if body.filters.target_duration_ms is None else served.facets.durations
         self._stand_in, self._look_ups_left = stand_in, _STAND_INS_AT_MOST
         self._stood_for: list[dict[int, str]] = [{} for _ in party.listeners]
         """For each listener, the liked track that each stand-in stands for."""
         self.warnings: list[PlaylistWarning] = []
+        length = self._length(body)
         self._excluded: set[int] = set()
         self._exclude(body.filters.exclude_track_ids, model.tracks, "/filters/exclude_track_ids")
         played = self._rows(body.already_played, model.tracks, "/already_played")
@@ -112,12 +115,12 @@ class Translation:
         """Whether the last member of the query is the group itself, by what it has heard together."""
         self.query = GroupQuery(
             members=members if own is None else (*members, own),
-            k=body.length,
+            k=length,
             strategy=strategy,
             seed=seed,
             excluded=frozenset(self._excluded),
             left_out=self._left_out(body.filters),
-            quota=_quota(body.filters, self._facets, body.length),
+            quota=_quota(body.filters, self._facets, length),
             only_new=body.filters.only_new,
             already_played=tuple(dict.fromkeys(played)),
         )
@@ -139,6 +142,18 @@ class Translation:
         if artist_ids:
             warning["artist_ids"] = list(dict.fromkeys(artist_ids))[:NAMED_AT_MOST]
         self.warnings.append(warning)
+
+    def of_duration(self, ranking: GroupRanking) -> GroupRanking:
+        """Return the head of a ranking that lasts nearest to what was asked for, with a warning where it is all."""
+        target = self._filters.target_duration_ms
+        if target is None or self._durations is None:
+            return ranking
+        lasting = self._durations.of(ranking.rows)
+        missing = target - sum(lasting)
+        if missing > self._durations.mean_ms / 2 or not lasting:
+            detail = f"all {len(lasting)} tracks that there are, or that limit allows, are {missing:.0f} ms too short"
+            self.warn("shorter_than_asked", detail)
+        return ranking.head(nearest_head(lasting, target))
 
     def of_members(self, ranking: GroupRanking) -> tuple[GroupQuery, GroupRanking]:
         """Return query and ranking as far as they concern the members of the request."""
@@ -178,11 +193,21 @@ class Translation:
                 f"with at most {quota.most} tracks of an artist the list would be shorter; there are up to {highest}"
             )
             self.warn("more_per_artist_than_asked", detail)
-        if len(ranking.rows) < self.query.k:
+        if self._durations is None and len(ranking.rows) < self.query.k:
             self.warn(
                 "fewer_tracks_than_asked",
                 f"only {len(ranking.rows)} tracks are allowed of the {self.query.k} asked for",
             )
+
+    def _length(self, body: GroupRequest) -> int:
+        """Return how many tracks to ask for: where a duration decides no more than can be needed."""
+        target = body.filters.target_duration_ms
+        if target is None:
+            return body.length
+        if self._durations is None:
+            self.warn("duration_unknown", "the data does not say how long tracks are; limit alone ends the list")
+            return body.length
+        return min(body.longest, self._durations.enough_for(target))
 
     def _member(self, place: int, model: Recommender) -> Member:
         listener = self.party.listeners[place]

@@ -100,6 +100,7 @@ async def _rank(runtime: Runtime, request: Request, body: GroupRequest, party: P
     has_gone = gone(request.receive)
     try:
         scored = await plan.model.groups.submit(translation.query, has_gone)
+        scored = scored._replace(answer=translation.of_duration(scored.answer))
         if not body.explain:
             return _Ranked(plan, translation, scored, None)
         explained = await plan.model.explanations.submit(translation.of_members(scored.answer), has_gone)

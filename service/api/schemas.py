@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from service.core.artifacts import Manifest
+from service.core.duration import MOST_TRACKS
 from service.core.explanation import Reason
 from service.core.strategies import STRATEGIES
 from service.experiments.exposure import AssignedBy
@@ -28,6 +29,7 @@ from service.experiments.exposure import AssignedBy
 _ID_AT_MOST: Final = 256
 _MEMBERS_AT_MOST: Final = 64
 _MILLION: Final = 1_000_000
+_DAY_MS: Final = 86_400_000
 DOCUMENTED: Final = ConfigDict(use_attribute_docstrings=True)
 """Publishes what is written below a field as its description."""
 
@@ -126,8 +128,10 @@ class Filters(_Request):
     """Artists whose tracks must not appear, by the ids of the data."""
     explicit: Literal["allow", "exclude"] = "allow"
     """Whether tracks that the data marks explicit may appear; where it does not say, they may. `allow` by default."""
-    max_per_artist: Annotated[int, Field(ge=1, le=200), BeforeValidator(_whole)] | None = None
+    max_per_artist: Annotated[int, Field(ge=1, le=MOST_TRACKS), BeforeValidator(_whole)] | None = None
     """At most so many tracks by one artist, where there are enough others; by default as many as come."""
+    target_duration_ms: Annotated[int, Field(ge=1, le=_DAY_MS), BeforeValidator(_whole)] | None = None
+    """The list ends where it lasts nearest to so long, within `limit`; by default `limit` alone ends it."""
     only_new: bool = False
     """No track that any member has in the training data or among their likes; false by default."""
 
@@ -157,9 +161,9 @@ class GroupRequest(_Request):
     """The members, in full; instead of `user_ids`."""
     group_id: Id | None = None
     """Keeps a group in its variant of an experiment whoever comes and goes; what it heard together before counts."""
-    limit: Whole = Field(default=30, ge=1, le=200)
-    """How many tracks; 30 by default."""
-    n: Whole = Field(default=30, ge=1, le=200)
+    limit: Whole = Field(default=30, ge=1, le=MOST_TRACKS)
+    """How many tracks; 30 by default. With `target_duration_ms` at most so many, 200 by default."""
+    n: Whole = Field(default=30, ge=1, le=MOST_TRACKS)
     """Another name for `limit`; give one of them."""
     strategy: StrategyName | None = None
     """How the members' tastes become one; by default the one that suits the model."""
@@ -185,8 +189,13 @@ class GroupRequest(_Request):
 
     @property
     def length(self) -> int:
-        """Return how many tracks are wanted."""
+        """Return how many tracks are wanted, where a duration does not decide."""
         return self.n if "n" in self.model_fields_set else self.limit
+
+    @property
+    def longest(self) -> int:
+        """Return how many tracks there may be where a duration decides."""
+        return self.length if {"limit", "n"} & self.model_fields_set else MOST_TRACKS
 
 
 NAMED_AT_MOST: Final = 100
@@ -203,6 +212,8 @@ WarningCode = Literal[
     "explicit_unknown",
     "more_per_artist_than_asked",
     "fewer_tracks_than_asked",
+    "shorter_than_asked",
+    "duration_unknown",
     "degraded",
 ]
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from service.core.duration import Durations
 from service.core.quota import NOBODY
 
 
@@ -70,6 +71,9 @@ class Facets:
         self._number = len(self._codes) + len(names)
         self.artists = np.array(codes, dtype=np.int32) if self._number else None
         """(tracks,) whose each track is: a code for every id, else for every name, or `NOBODY`; None where all are."""
+        durations = catalogue.durations_ms
+        self.durations = Durations(durations) if any(each is not None for each in durations) else None
+        """None where the data knows of no track how long it is."""
 
     def knows_artist(self, artist_id: str) -> bool:
         """Return whether any track is by this artist."""

@@ -116,6 +116,16 @@ class GroupRanking:
     vectors: Tensor | None = field(default=None, repr=False, compare=False)
     """(voters, dim) where a member was folded in: that takes long, and an explanation needs them again."""
 
+    def head(self, length: int) -> "GroupRanking":
+        """Return the list as it is with so many tracks, no more than it has."""
+        return replace(
+            self,
+            rows=self.rows[:length],
+            scores=self.scores[:length],
+            member_scores=[line[:length] for line in self.member_scores],
+            filled=max(0, self.filled - len(self.rows) + length),
+        )
+
 
 @torch.inference_mode()
 def rank_groups(model: Recommender, queries: Sequence[GroupQuery]) -> list[GroupRanking]:

@@ -168,6 +168,89 @@ async def test_satisfaction_is_measured_by_lists_with_as_many_of_an_artist(clien
     assert answer["members"][0]["satisfaction"] == 1.0  # rock alone would be more, and is not to be had
 
 
+def total(answer: dict) -> int:
+    return sum(track["duration_ms"] for track in answer["tracks"])
+
+
+@pytest.mark.parametrize(
+    ("target", "lasts"),
+    [(1, 60_000), (250_000, 240_000), (270_000, 240_000), (280_000, 300_000), (960_000, 960_000)],
+)
+async def test_a_list_lasts_as_nearly_as_it_can_what_was_asked_for(
+    client: httpx.AsyncClient, target: int, lasts: int
+) -> None:
+    whole = await ask(client, limit=8, **WMF)
+
+    answer = await ask(client, filters={"target_duration_ms": target}, **WMF)
+
+    assert [total({"tracks": whole["tracks"][:n]}) for n in range(1, 6)] == [60_000, 240_000, 300_000, 480_000, 540_000]
+    assert total(answer) == lasts
+    assert answer["tracks"] == whole["tracks"][: len(answer["tracks"])]
+    assert answer["warnings"] == []
+
+
+async def test_a_long_list_may_have_more_tracks_than_by_default(settings: Settings, models: Path) -> None:
+    more = [f"rock-9/{number}" for number in range(40)]
+    publish(models, "wmf", "factors", version="v2", cold=more)
+    async with serving(settings.model_copy(update={"models": models})) as client:
+        default = await ask(client, user_ids=["ann"], model="wmf")
+        lasting = await ask(client, user_ids=["ann"], model="wmf", filters={"target_duration_ms": 35 * 180_000})
+        limited = await ask(
+            client, user_ids=["ann"], model="wmf", limit=30, filters={"target_duration_ms": 35 * 180_000}
+        )
+
+    assert [len(answer["tracks"]) for answer in (default, lasting, limited)] == [30, 35, 30]
+    assert [codes(answer) for answer in (default, lasting, limited)] == [[], [], ["shorter_than_asked"]]
+
+
+async def test_a_limit_is_a_limit_however_long_the_list_should_last(client: httpx.AsyncClient) -> None:
+    near = await ask(client, limit=3, filters={"target_duration_ms": 350_000}, **WMF)
+    far = await ask(client, n=3, filters={"target_duration_ms": 480_000}, **WMF)
+
+    assert total(near) == total(far) == 300_000
+    assert near["warnings"] == []  # one more track of two minutes, the mean, would be further off
+    assert far["warnings"] == [
+        {
+            "code": "shorter_than_asked",
+            "detail": "all 3 tracks that there are, or that limit allows, are 180000 ms too short",
+        }
+    ]
+
+
+async def test_tracks_whose_length_is_not_known_last_two_minutes_here(client: httpx.AsyncClient) -> None:
+    answer = await ask(client, user_ids=["cid"], model="wmf", filters={"target_duration_ms": 370_000})
+
+    assert track_ids(answer) == ["pop-1", "pop-2", "pop-3"]
+    assert answer["warnings"] == []
+
+
+async def test_what_is_left_may_be_too_short(client: httpx.AsyncClient) -> None:
+    all_but_one = {"exclude_track_ids": TRACKS[1:], "target_duration_ms": 600_000}
+    nothing = {"exclude_track_ids": TRACKS, "target_duration_ms": 1}
+
+    assert codes(await ask(client, filters=all_but_one, **WMF)) == ["shorter_than_asked"]
+    assert codes(await ask(client, filters=nothing, **WMF)) == ["shorter_than_asked"]
+
+
+async def test_warnings_are_about_the_list_as_it_ends(client: httpx.AsyncClient) -> None:
+    filters = {"target_duration_ms": 240_000, "max_per_artist": 1, "explicit": "exclude"}
+
+    answer = await ask(client, filters=filters, explain=True, **WMF)
+
+    assert track_ids(answer) == ["jazz-1", "rock-2"]
+    assert answer["group"]["total_duration_ms"] == 240_000
+    assert answer["warnings"] == []
+
+
+async def test_a_catalogue_without_durations_leaves_it_to_the_limit(settings: Settings, models: Path) -> None:
+    publish(models, "wmf", "factors", version="v2", info=lambda track: TrackInfo(title=track))
+    async with serving(settings.model_copy(update={"models": models})) as client:
+        answer = await ask(client, limit=4, filters={"target_duration_ms": 1}, **WMF)
+
+    assert len(answer["tracks"]) == 4
+    assert codes(answer) == ["duration_unknown"]
+
+
 async def test_a_group_with_a_history_of_filters_explains_itself(client: httpx.AsyncClient) -> None:
     answer = await ask(client, group_id="trip", limit=2, filters={"explicit": "exclude"}, explain=True, **WMF)
 

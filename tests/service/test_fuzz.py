@@ -31,6 +31,7 @@ VALID: dict[str, Any] = {
         "exclude_artist_ids": ["nobody"],
         "explicit": "exclude",
         "max_per_artist": 2,
+        "target_duration_ms": 900_000,
         "only_new": True,
     },
     "explain": True,

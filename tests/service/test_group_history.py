@@ -133,3 +133,19 @@ async def test_no_group_is_taken_for_a_user(band: httpx.AsyncClient) -> None:
 
 async def test_no_user_is_taken_for_a_group(band: httpx.AsyncClient) -> None:
     assert (await ask(band, **WMF, group_id="cid"))["group"] == {"status": "unknown"}
+
+
+async def test_filters_hold_for_a_group_with_a_history_of_its_own(band: httpx.AsyncClient) -> None:
+    filters = {
+        "exclude_track_ids": ["pop-1"],
+        "explicit": "exclude",
+        "max_per_artist": 1,
+        "target_duration_ms": 720_000,
+    }
+
+    answer = await ask(band, **WMF | {"limit": 12}, group_id="band", filters=filters, explain=True)
+
+    # of rock and of jazz one track each, as it is all by one band; nobody knows whom pop is by, nor how long it is
+    assert sorted(track_ids(answer)) == ["jazz-1", "pop-2", "pop-3", "rock-1"]
+    assert codes(answer) == ["explicit_unknown"]
+    assert [member["user_id"] for member in answer["members"]] == ["ann", "bob"]

@@ -53,6 +53,7 @@ FULL = {
         "exclude_artist_ids": ["nobody", 7],
         "explicit": "exclude",
         "max_per_artist": 2,
+        "target_duration_ms": 900_000,
         "only_new": True,
     },
     "explain": True,

@@ -241,6 +241,8 @@ async def test_recommendation_ids_sort_by_time(client: httpx.AsyncClient) -> Non
         ({"user_ids": ["ann"], "filters": {"exclude_artist_ids": ["x"] * 1001}}, "/filters/exclude_artist_ids"),
         ({"user_ids": ["ann"], "filters": {"max_per_artist": 0}}, "/filters/max_per_artist"),
         ({"user_ids": ["ann"], "filters": {"max_per_artist": 201}}, "/filters/max_per_artist"),
+        ({"user_ids": ["ann"], "filters": {"target_duration_ms": 0}}, "/filters/target_duration_ms"),
+        ({"user_ids": ["ann"], "filters": {"target_duration_ms": 1.5}}, "/filters/target_duration_ms"),
         ({"members": [{"user_id": "ann", "weight": 0}]}, "/members/0/weight"),
         ({"members": [{"user_id": "ann", "mood": "good"}]}, "/members/0/mood"),
         ([], ""),
