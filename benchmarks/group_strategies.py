@@ -138,9 +138,7 @@ def show(rows: Sequence[Row], title: str) -> None:
         table.add_column(column, justify="right", no_wrap=True)
     for entry in rows:
         t = entry.fair_share_minus_this["ndcg"].t
-        figures = [
-            f"{estimate.mean:.4f} ±{(estimate.high - estimate.low) / 2:.4f}" for estimate in entry.figures.values()
-        ]
+        figures = [f"{estimate.mean:.4f} ±{estimate.half or 0:.4f}" for estimate in entry.figures.values()]
         table.add_row(entry.model, entry.strategy, entry.cell, *figures, "" if t is None else f"{t:+.1f}")
     Console(width=140).print(table)
 

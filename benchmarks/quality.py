@@ -172,8 +172,8 @@ def judged(split: str, pairs: Pairs, score: Score, data: PreparedData) -> Row:
     figures = estimates(rank_metrics(score, truth, (10, 20)).columns, SEED)
     row: Row = {f"{split} users": figures[METRICS[0]].n}
     for name in METRICS:
-        row |= {f"{split} {name}": figures[name].mean}
-        row |= {f"{split} {name} low": figures[name].low, f"{split} {name} high": figures[name].high}
+        low, high = figures[name].ends
+        row |= {f"{split} {name}": figures[name].mean, f"{split} {name} low": low, f"{split} {name} high": high}
     return row
 
 

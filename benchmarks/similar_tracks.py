@@ -183,7 +183,8 @@ def measured(name: str, data: PreparedData, catalogue: PreparedData, anchor: dic
         for figure, estimate in estimates(columns, seed=0).items():
             for suffix, value in (("", estimate), (" minus anchor", gaps[figure])):
                 title = f"{split} {figure}{suffix}"
-                row |= {title: value.mean, f"{title} low": value.low, f"{title} high": value.high}
+                low, high = value.ends
+                row |= {title: value.mean, f"{title} low": low, f"{title} high": high}
     shown = lists[lists != NOBODY]
     row["coverage"] = len(np.unique(shown)) / len(catalogue.catalogue)
     row["listeners"] = float(np.median(listeners_of(catalogue)[shown]))

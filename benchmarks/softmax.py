@@ -63,7 +63,8 @@ def judged(title: str, score: Score, data: PreparedData, at_most: int | None = N
     row: Row = {}
     for name in ("map@10", "recall@20"):
         figure = figures[name]
-        row |= {title + name: figure.mean, f"{title}{name} low": figure.low, f"{title}{name} high": figure.high}
+        low, high = figure.ends
+        row |= {title + name: figure.mean, f"{title}{name} low": low, f"{title}{name} high": high}
     return row
 
 

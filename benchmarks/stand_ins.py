@@ -74,7 +74,8 @@ def judge(name: str, model: Recommender, data: PreparedData) -> None:
     for case, likes in {"nothing: popular tracks": lambda _: [], **cases}.items():
         column = rank_metrics(scores(likes), truth, (10,), guests).columns[METRIC]
         estimate = estimates({METRIC: column}, SEED)[METRIC]
-        print(f"{name:10} {case:40} {estimate.mean:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]", flush=True)
+        low, high = estimate.ends
+        print(f"{name:10} {case:40} {estimate.mean:.4f} [{low:.4f}, {high:.4f}]", flush=True)
 
 
 def _scores(model: Recommender, liked: list[int], popularity: Tensor) -> Tensor:

@@ -182,8 +182,9 @@ def judged(model: WMF, data: PreparedData, held_out: dict[str, Pairs], seed: int
         columns = rank_metrics(lambda rows: users[rows] @ by_dim, truth, (10, 20)).columns
         figures = estimates(columns, seed)
         for name in ("map@10", "recall@20", "ndcg@20"):
-            row |= {f"{split} {name}": figures[name].mean, f"{split} {name} low": figures[name].low}
-            row |= {f"{split} {name} high": figures[name].high, f"{split} users": figures[name].n}
+            low, high = figures[name].ends
+            row |= {f"{split} {name}": figures[name].mean, f"{split} {name} low": low}
+            row |= {f"{split} {name} high": high, f"{split} users": figures[name].n}
     return row | {"score_us_user": score_cost(users, by_dim)}
 
 

@@ -189,7 +189,8 @@ def of_guests(model: Recommender, guests: Guests) -> Score:
 def figure(name: str, score: Score, truth: Truth, k: int, users: NDArray[np.int64]) -> Row:
     """Return nDCG@k of the users with its 95 % interval."""
     found = estimates(rank_metrics(score, truth, (k,), users).columns, SEED)[f"ndcg@{k}"]
-    return {name: found.mean, f"{name} low": found.low, f"{name} high": found.high}
+    low, high = found.ends
+    return {name: found.mean, f"{name} low": low, f"{name} high": high}
 
 
 def main() -> None:

@@ -17,6 +17,9 @@ from training.metrics import Column
 RESAMPLES: Final = 1000
 CONFIDENCE: Final = 0.95
 
+ACCIDENT: Final = 0.05
+"""A difference is clear only where so large a t is less likely than this where there is none."""
+
 _TAILS: Final = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 
 _DRAWS_AT_ONCE: Final = 4_000_000
@@ -25,29 +28,39 @@ _ROUNDING: Final = 1e-12
 """A spread so much smaller than the mean is that of rounding, and so is a difference so small."""
 
 
-class Estimate(BaseModel):
-    """A mean over users or groups and how far it may be off."""
+class Interval(BaseModel):
+    """A figure of users or groups and how far it may be off."""
 
     model_config = ConfigDict(frozen=True)
 
     mean: float
-    low: float
-    """Lower end of the 95 % interval of the mean."""
-    high: float
-    sd: float
-    """Sample standard deviation of the users or groups themselves, 0 for a single one."""
+    low: float | None
+    """Lower end of the 95 % interval of the mean; None for a single user or group, which says nothing of others."""
+    high: float | None
+
+    @property
+    def half(self) -> float | None:
+        """Return half of what the interval measures, None where there is none."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Return both ends of the interval, the mean itself where there is none: how far a figure is drawn."""
+        return (self.mean, self.mean) if self.low is None or self.high is None else (self.low, self.high)
+
+
+class Estimate(Interval):
+    """A mean over users or groups."""
+
+    sd: float | None
+    """Sample standard deviation of the users or groups themselves, None for a single one."""
     n: int
     """Users or groups that the figure applies to."""
 
 
-class Difference(BaseModel):
+class Difference(Interval):
     """A mean minus another over the same users or groups."""
 
-    model_config = ConfigDict(frozen=True)
-
-    mean: float
-    low: float
-    high: float
     better: int
     """Users or groups with the higher figure on the first side."""
     worse: int
@@ -59,18 +72,16 @@ class Difference(BaseModel):
 
     @property
     def clear(self) -> bool:
-        """Return whether the interval leaves no doubt about the sign."""
-        return self.low > 0 or self.high < 0
+        """Return whether the interval leaves no doubt about the sign, and neither does the t test.
+
+        The interval alone would be sure of two or three differences of one sign: all resamples of them have it, too.
+        """
+        low, high = self.ends
+        return self.p is not None and self.p < ACCIDENT and (low > 0 or high < 0)
 
 
-class Share(BaseModel):
+class Share(Interval):
     """A mean as a share of another over the same users or groups."""
-
-    model_config = ConfigDict(frozen=True)
-
-    mean: float
-    low: float
-    high: float
 
 
 def estimates(columns: Mapping[str, Column], seed: int) -> dict[str, Estimate]:
@@ -81,14 +92,20 @@ def estimates(columns: Mapping[str, Column], seed: int) -> dict[str, Estimate]:
     values = np.stack(list(tables.values()), axis=1)
     low, high = mean_intervals(values, seed)
     return {
-        name: _estimate(column[~np.isnan(column)], float(low[place]), float(high[place]))
+        name: _estimate(column[~np.isnan(column)], (float(low[place]), float(high[place])))
         for place, (name, column) in enumerate(tables.items())
     }
 
 
-def _estimate(column: Column, low: float, high: float) -> Estimate:
-    sd = float(column.std(ddof=1)) if len(column) > 1 else 0.0
+def _estimate(column: Column, interval: tuple[float, float]) -> Estimate:
+    low, high = _interval(interval, len(column))
+    sd = float(column.std(ddof=1)) if len(column) > 1 else None
     return Estimate(mean=float(column.mean()), low=low, high=high, sd=sd, n=len(column))
+
+
+def _interval(interval: tuple[float, float], n: int) -> tuple[float, float] | tuple[None, None]:
+    """Return an interval over n users or groups; of a single one all resamples are alike, which is no certainty."""
+    return interval if n > 1 else (None, None)
 
 
 def differences(first: Mapping[str, Column], second: Mapping[str, Column], seed: int) -> dict[str, Difference]:
@@ -101,12 +118,13 @@ def differences(first: Mapping[str, Column], second: Mapping[str, Column], seed:
     # Many resamples of small groups come to 0 but for rounding, whose sign must not make a difference clear.
     low, high = (np.where(np.abs(end) < _ROUNDING, 0, end) for end in ends)
     return {
-        name: _difference(gap[~np.isnan(gap)], float(low[place]), float(high[place]))
+        name: _difference(gap[~np.isnan(gap)], (float(low[place]), float(high[place])))
         for place, (name, gap) in enumerate(gaps.items())
     }
 
 
-def _difference(gap: Column, low: float, high: float) -> Difference:
+def _difference(gap: Column, interval: tuple[float, float]) -> Difference:
+    low, high = _interval(interval, len(gap))
     better, worse = int((gap > 0).sum()), int((gap < 0).sum())
     t, p = paired_t(gap)
     return Difference(mean=float(gap.mean()), low=low, high=high, better=better, worse=worse, n=len(gap), t=t, p=p)
@@ -125,8 +143,9 @@ def share_of(part: Column, whole: Column, seed: int) -> Share:
     """Return the mean of `part` over the mean of `whole`, (n,) each without NaN, the whole above 0."""
     means = _resampled_means(np.stack([part, whole], axis=1), seed)
     shares = np.divide(means[:, 0], means[:, 1], out=np.full(len(means), np.nan), where=means[:, 1] > 0)
-    low, high = np.nanquantile(shares, _TAILS)
-    return Share(mean=float(part.mean() / whole.mean()), low=float(low), high=float(high))
+    first, last = np.nanquantile(shares, _TAILS)
+    low, high = _interval((float(first), float(last)), len(part))
+    return Share(mean=float(part.mean() / whole.mean()), low=low, high=high)
 
 
 def mean_intervals(values: NDArray[np.float64], seed: int) -> tuple[Column, Column]:

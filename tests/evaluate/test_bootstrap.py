@@ -42,15 +42,39 @@ def test_entries_that_do_not_apply_count_for_nothing() -> None:
     assert (estimate["figure"].mean, estimate["figure"].n) == (2.0, 2)
 
 
-def test_a_single_group_has_no_spread() -> None:
-    estimate = estimates({"figure": np.array([0.4])}, seed=0)["figure"]
+def test_a_single_group_has_neither_a_spread_nor_an_interval() -> None:
+    one, none = np.array([0.4]), np.array([0.1])
 
-    assert (estimate.sd, estimate.low, estimate.high) == (0.0, 0.4, 0.4)
+    estimate = estimates({"figure": one}, seed=0)["figure"]
+    gap = differences({"figure": one}, {"figure": none}, seed=0)["figure"]
+    share = share_of(none, one, seed=0)
+
+    assert (estimate.mean, estimate.sd, estimate.low, estimate.high, estimate.half) == (0.4, None, None, None, None)
+    assert (gap.mean, gap.low, gap.high, gap.t) == (pytest.approx(0.3), None, None, None)
+    assert (share.mean, share.low, share.high) == (pytest.approx(0.25), None, None)
+    assert estimate.ends == (0.4, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "clear"),
+    [
+        ([0.3], False),  # no t
+        ([0.1, 0.3], False),  # t = .2 / .1 = 2, p = .30, though every resample is above 0
+        ([0.1, 0.2, 0.3], False),  # t = .2 / .058 = 3.5, p = .074
+        ([0.2, 0.2, 0.2], False),  # no t, as nothing varies
+        ([0.1, 0.2, 0.3, 0.4, 0.5], True),  # t = .3 / .071 = 4.2, p = .013
+    ],
+)
+def test_a_few_differences_of_one_sign_are_no_clear_lead(gaps: list[float], clear: bool) -> None:
+    ours = {"figure": np.array(gaps)}
+
+    assert differences(ours, {"figure": np.zeros(len(gaps))}, seed=0)["figure"].clear is clear
 
 
 def test_a_small_steady_lead_is_seen_because_the_comparison_is_paired() -> None:
     hard_or_easy = np.random.default_rng(0).random(200)
-    ours, theirs = {"ndcg@10": hard_or_easy + 0.01}, {"ndcg@10": hard_or_easy}
+    lead = np.tile([0.009, 0.011], 100)
+    ours, theirs = {"ndcg@10": hard_or_easy + lead}, {"ndcg@10": hard_or_easy}
 
     apart = [estimates(side, seed=0)["ndcg@10"] for side in (ours, theirs)]
     gap = differences(ours, theirs, seed=0)["ndcg@10"]

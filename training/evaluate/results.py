@@ -180,7 +180,7 @@ class CohortInfo(_Record):
 class Results(_Record):
     """One evaluation."""
 
-    format: int = 2
+    format: int = 3
     created_at: datetime
     command: str
     seed: int

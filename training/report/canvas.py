@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from training.bootstrap import Estimate
+from training.bootstrap import Interval
 
 WIDTH: Final = 8.0
 """Inches."""
@@ -96,9 +96,10 @@ def subplots(rows: int, columns: int, height: float) -> tuple[Figure, list[Axes]
     return figure, list(figure.subplots(rows, columns, squeeze=False).ravel())
 
 
-def whiskers(estimates: Sequence[Estimate]) -> NDArray[np.float64]:
-    """Return how far each interval reaches to the left and right of its mean, (2, n)."""
-    return np.array([[max(0, e.mean - e.low), max(0, e.high - e.mean)] for e in estimates]).T
+def whiskers(estimates: Sequence[Interval]) -> NDArray[np.float64]:
+    """Return how far each interval reaches to the left and right of its mean, (2, n); nowhere without one."""
+    reach = [(e.mean - low, high - e.mean) for e in estimates for low, high in [e.ends]]
+    return np.array(reach).clip(0).T
 
 
 def add_legend(figure: Figure, theme: Theme, models: Sequence[str]) -> None:

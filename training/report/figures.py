@@ -75,11 +75,11 @@ def draw_listeners(theme: Theme, results: Results) -> Figure:
                 means, places, xerr=whiskers(estimates), fmt="none", ecolor=theme.ink, elinewidth=1, capsize=2
             )
         for place, estimate in zip(places, estimates, strict=True):
-            axis.annotate(f" {estimate.mean:.3f}", (estimate.high, place), va="center", fontsize=8)
+            axis.annotate(f" {estimate.mean:.3f}", (estimate.ends[1], place), va="center", fontsize=8)
         axis.set_title(f"{title}@{k}")
         axis.set_yticks(places, [row.model for row in rows])
         axis.invert_yaxis()
-        axis.set_xlim(0, 1.28 * max([e.high for e in estimates] or [1]) or 1)
+        axis.set_xlim(0, 1.28 * max([e.ends[1] for e in estimates] or [1]) or 1)
         axis.grid(visible=False, axis="y")
         axis.tick_params(length=0)
     return figure
@@ -97,8 +97,7 @@ def draw_guests(theme: Theme, guests: ColdStart) -> Figure:
         quality.errorbar(places, [e.mean for e in estimates], whiskers(estimates), fmt="o-", ms=4, color=colour)
         shares = [point.share for point in points if point.share is not None]
         if shares:
-            reach = np.array([[s.mean - s.low, s.high - s.mean] for s in shares]).T.clip(0)
-            share.errorbar(places, [s.mean for s in shares], reach, fmt="o-", ms=4, color=colour)
+            share.errorbar(places, [s.mean for s in shares], whiskers(shares), fmt="o-", ms=4, color=colour)
     share.axhline(1, color=theme.ink, lw=0.8, ls="--")
     for axis in (quality, share):
         axis.set_xticks(range(len(named)), named)

@@ -1,4 +1,4 @@
-"""What a report says first: a few sentences and a short table that claim no more than the intervals allow."""
+"""What a report says first: a few sentences and a short table that claim no more than intervals and tests allow."""
 
 from dataclasses import dataclass
 
@@ -111,6 +111,8 @@ def _verdict(lead: Difference) -> str:
 
 
 def _interval(estimate: Estimate, form: str) -> str:
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.mean:{form}} (a single one, so without an interval)"
     return f"{estimate.mean:{form}} ({estimate.low:{form}} to {estimate.high:{form}})"
 
 

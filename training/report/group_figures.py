@@ -83,7 +83,8 @@ def _service(rows: Sequence[GroupRow], k: int) -> tuple[str, Callable[[GroupRow]
 
 
 def _rest(share: Estimate) -> Estimate:
-    return share.model_copy(update={"mean": 1 - share.mean, "low": 1 - share.high, "high": 1 - share.low})
+    low, high = (None if end is None else 1 - end for end in (share.high, share.low))
+    return share.model_copy(update={"mean": 1 - share.mean, "low": low, "high": high})
 
 
 def _height(rows: Sequence[GroupRow]) -> float:
@@ -105,7 +106,7 @@ def _draw_plane(
         [e.mean for e in across], means, whiskers(up), whiskers(across),
         fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.35,
     )  # fmt: skip
-    low, high = min(e.low for e in up), max(e.high for e in up)
+    low, high = min(e.ends[0] for e in up), max(e.ends[1] for e in up)
     reach = max(high - low, 0.01)
     axis.set_ylim(low - 0.05 * reach, high + 0.05 * reach)
     bottom, top = axis.get_ylim()
@@ -140,7 +141,7 @@ def _draw_evenness(axis: Axes, theme: Theme, colour: str, rows: Sequence[GroupRo
         means = [e.mean for e in estimates]
         if row.default:
             axis.plot(SESSION_CUTOFFS, means, "-", lw=2, color=colour, zorder=3)
-            lows, highs = [e.low for e in estimates], [e.high for e in estimates]
+            lows, highs = zip(*(e.ends for e in estimates), strict=True)
             axis.fill_between(SESSION_CUTOFFS, lows, highs, color=colour, alpha=0.18, lw=0)
         else:
             axis.plot(SESSION_CUTOFFS, means, "-", lw=1, color=theme.ink, alpha=0.4)

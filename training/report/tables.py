@@ -58,7 +58,7 @@ def _precision_table(results: Results, protocol: Protocol) -> Table:
     table = _table(f"{_groups_title(results)}, {PROTOCOL_TITLES[protocol]}: mean ± sd", ["model", "strategy"], names)
     for row in results.main_groups:
         if row.protocol == protocol:
-            cells = [_cell(row.metrics.get(name), lambda e: f"{e.mean:.3f} ± {e.sd:.3f}") for name in names]
+            cells = [_cell(row.metrics.get(name), lambda e: f"{e.mean:.3f} ± {_figure(e.sd, '.3f')}") for name in names]
             table.add_row(row.model, row.strategy, *cells, style="bold" if row.default else "")
     return table
 
@@ -146,7 +146,7 @@ def _guest_table(guests: ColdStart) -> Table:
     )
     for point in guests.points:
         share = point.share
-        shares = ["-"] * 3 if share is None else [f"{figure:.3f}" for figure in (share.mean, share.low, share.high)]
+        shares = ["-"] * 3 if share is None else [_figure(part, ".3f") for part in (share.mean, share.low, share.high)]
         table.add_row(point.model, point.liked, _mean_and_half(point.quality), *shares)
     return table
 
@@ -160,13 +160,18 @@ def _candidate_table(results: Results, candidates: Candidates) -> Table:
         ["lists", "tied", *(name.replace("hit_rate", "HR").replace("ndcg", "nDCG") for name in names)],
     )
     for row in candidates.rows:
-        cells = [_cell(row.metrics.get(name), lambda e: f"{e.mean:.3f} ±{(e.high - e.low) / 2:.3f}") for name in names]
+        cells = [_cell(row.metrics.get(name), lambda e: f"{e.mean:.3f} ±{_figure(e.half, '.3f')}") for name in names]
         table.add_row(row.model, row.strategy or "-", str(row.lists), f"{row.tied:.0%}", *cells)
     return table
 
 
 def _mean_and_half(estimate: Estimate) -> str:
-    return f"{estimate.mean:.4f} ±{(estimate.high - estimate.low) / 2:.4f}"
+    return f"{estimate.mean:.4f} ±{_figure(estimate.half, '.4f')}"
+
+
+def _figure(figure: float | None, form: str) -> str:
+    """Return a figure, a dash where a single listener or group has none."""
+    return "-" if figure is None else f"{figure:{form}}"
 
 
 def _cell(estimate: Estimate | None, form: Callable[[Estimate], str]) -> str:
