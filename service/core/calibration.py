@@ -129,7 +129,7 @@ class Calibration:
         told_apart = near > 0
         if not told_apart.any():
             return SHARPNESS
-        ratio = float(np.median(far[told_apart] / near[told_apart]).clip(1e-9, 1 - 1e-9))
+        ratio = min(max(float(np.median(far[told_apart] / near[told_apart])), 1e-9), 1 - 1e-9)  # in float32 that is 1
         return int(np.clip(np.log(_FAR_WORTH) / np.log(ratio), SHARPNESS, SHARPEST))
 
     def relevance(self, scores: Tensor) -> Tensor:

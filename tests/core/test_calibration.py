@@ -101,6 +101,13 @@ def test_flat_scores_are_sharpened_until_the_thousandth_track_is_worth_a_twentie
     assert falling(far).sharpness == sharpness
 
 
+def test_scores_that_are_alike_but_for_the_last_are_as_flat_as_can_be() -> None:
+    scores = torch.ones(1, 200)
+    scores[0, -4:] = 0  # so that rank 50 is worth what rank 30 is
+
+    assert Calibration.measure(scores).sharpness == 10
+
+
 def test_one_listener_with_flat_scores_changes_nothing_for_the_others() -> None:
     steep, flat, indifferent = falling(0.01, users=2), falling(0.79), Calibration.measure(torch.zeros(2, 4000))
 
