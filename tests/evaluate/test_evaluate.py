@@ -131,6 +131,37 @@ def test_the_share_of_new_pairs_is_counted(evaluation: Evaluation) -> None:
     assert evaluation.results.data.new_share == pytest.approx(2 / 3)
 
 
+def test_nobody_is_best_at_what_no_model_can_name(models: Path, tmp_path: Path) -> None:
+    world = tmp_path / "prepared"
+    write_world(world)
+    write_split(world, "test", [(f"u{u:02}", "released since", 1.0) for u in range(LISTENERS)])
+
+    results = evaluate(Plan(data=world, models=models, n_groups=(4,), group_sizes=(2,), strategies=SERVED)).results
+
+    assert (results.data.relevant, results.data.unknown) == (12, 12)
+    assert "12 of 12 relevant tracks are unknown to every model, so that every list misses them" in results.warnings
+    assert findings(results) == [
+        "100% of what was held back for judging is new to its listener. A model that only repeats what its listeners "
+        "know cannot name any of that.",
+        "No model ranks new tracks well: nDCG@10 is 0 for each, as no list names a track that was held back.",
+        "No model serves groups well: no member turned out to hear any of its 10 tracks (only what was not "
+        "heard before).",
+    ]
+
+
+def test_what_is_known_already_can_be_repeated(models: Path, tmp_path: Path) -> None:
+    world = tmp_path / "prepared"
+    write_world(world)
+    write_split(world, "test", [("u00", "t02", 1.0), ("u01", "t03", 1.0)])  # which they heard in training
+
+    plan = Plan(data=world, models=models, n_groups=(1,), group_sizes=(2,), strategies=SERVED)
+
+    assert findings(evaluate(plan).results)[0] == (
+        "Nothing that was held back for judging is new to its listener: a model that only repeats what its listeners "
+        "know can name all of it."
+    )
+
+
 def test_a_pair_of_both_earlier_splits_is_known_once(models: Path, tmp_path: Path) -> None:
     world = tmp_path / "prepared"
     write_world(world)  # u00 heard t02 in train and again in validation

@@ -134,13 +134,14 @@ def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
     candidate_tables = rank_candidates(lists, subjects, plan.strategies, plan.seed, plan.group_weight)
     say("drawing resamples")
     models = [_model_info(subject, held_out) for subject in subjects]
+    data = _data_info(plan, held_out, subjects)
     results = Results(
         created_at=datetime.now(UTC),
         command=plan.command,
         seed=plan.seed,
         interval=INTERVAL,
         cutoffs=sorted(plan.cutoffs),
-        data=_data_info(plan, held_out),
+        data=data,
         models=models,
         population=population,
         users=[table.row(plan.cutoffs, plan.seed) for table in user_tables],
@@ -158,7 +159,7 @@ def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
             *compare_playlists(sessions, playlists.largest, plan.baselines, plan.seed, of="sessions"),
             *compare_candidates(candidate_tables, plan.cutoffs, plan.baselines, plan.seed),
         ],
-        warnings=[*_warnings(held_out, models, playlists.groups), *_too_few(plan, population)],
+        warnings=[*_warnings(held_out, data, models, playlists.groups), *_too_few(plan, population)],
         seconds=perf_counter() - started,
     )
     lines = _rankings(plan, held_out, subjects, playlists.tables) if plan.rankings else ()
@@ -253,7 +254,8 @@ def _model_info(subject: Subject, held_out: HeldOut) -> ModelInfo:
     )
 
 
-def _data_info(plan: Plan, held_out: HeldOut) -> DataInfo:
+def _data_info(plan: Plan, held_out: HeldOut, subjects: Sequence[Subject]) -> DataInfo:
+    relevant = held_out.relevant["track_id"]
     return DataInfo(
         folder="/".join(plan.data.resolve().parts[-2:]),
         split=held_out.split,
@@ -265,12 +267,13 @@ def _data_info(plan: Plan, held_out: HeldOut) -> DataInfo:
             pairs=len(held_out.train),
         ),
         pairs=len(held_out.pairs),
-        relevant=len(held_out.relevant),
+        relevant=len(relevant),
         new=int(held_out.new.sum()),
+        unknown=sum(all(track_id not in subject.model.tracks for subject in subjects) for track_id in relevant),
     )
 
 
-def _warnings(held_out: HeldOut, models: Sequence[ModelInfo], groups: Sequence[Group]) -> list[str]:
+def _warnings(held_out: HeldOut, data: DataInfo, models: Sequence[ModelInfo], groups: Sequence[Group]) -> list[str]:
     """Return what a reader must know before believing a figure."""
     strange = [model.name for model in models if not model.same_data]
     members = [user_id for group in groups for user_id in group.user_ids]
@@ -282,6 +285,11 @@ def _warnings(held_out: HeldOut, models: Sequence[ModelInfo], groups: Sequence[G
         )
     if held_out.split == "validation" and not held_out.pairs.empty:
         warnings.append("judged by the validation split, which a training may have used to stop early or to be tuned")
+    if data.unknown:
+        warnings.append(
+            f"{data.unknown} of {data.relevant} relevant tracks are unknown to every model, so that every list misses "
+            "them"
+        )
     if len(members) > _CROWDED * len(set(members)):
         warnings.append(
             f"{len(groups)} groups share {len(set(members))} listeners, so figures of groups are less sure than their "

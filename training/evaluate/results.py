@@ -45,6 +45,9 @@ class DataInfo(_Record):
     new: int
     """Relevant pairs that no earlier split has: what a model that can only repeat must miss."""
 
+    unknown: int
+    """Relevant pairs whose track no model has ever seen: what every list must miss."""
+
     @property
     def new_share(self) -> float:
         """Return the share of relevant pairs that are new, 0 where nothing is relevant."""

@@ -43,9 +43,14 @@ def findings(results: Results) -> list[str]:
 
 
 def _about_novelty(results: Results) -> str:
+    if not results.data.new:
+        return (
+            "Nothing that was held back for judging is new to its listener: a model that only repeats what its "
+            "listeners know can name all of it."
+        )
     return (
         f"{results.data.new_share:.0%} of what was held back for judging is new to its listener. A model that only "
-        "repeats what its listeners know cannot name any of it."
+        "repeats what its listeners know cannot name any of that."
     )
 
 
@@ -57,6 +62,8 @@ def _about_listeners(results: Results) -> list[str]:
     if len(rows) < 2:
         return []
     first, second = sorted(rows, key=lambda row: -row.metrics[name].mean)[:2]
+    if first.metrics[name].mean == 0:
+        return [f"No model ranks new tracks well: nDCG@{k} is 0 for each, as no list names a track that was held back."]
     verdict = _verdict(_between_models(results, first, second, name))
     return [
         f"{first.model} ranks new tracks best: nDCG@{k} {_interval(first.metrics[name], '.4f')}, {verdict} "
@@ -72,6 +79,11 @@ def _about_groups(results: Results) -> list[str]:
     if not served:
         return []
     best, *others = served
+    if best.metrics[name].mean == 0:
+        return [
+            f"No model serves groups well: no member turned out to hear any of its {k} tracks "
+            f"({PROTOCOL_TITLES[results.usual]})."
+        ]
     served_by = "served best by" if others else "served by"
     leads = [
         f"{_verdict(_between_served(results, best, other, name))} {other.model} with {other.metrics[name].mean:.1%}"
