@@ -2,14 +2,15 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import JsonValue
 
@@ -19,6 +20,9 @@ from training.metrics import Truth, validation_metrics
 from training.models.algorithm import Algorithm, Choice, Fitted, Progress, Range, silent
 from training.presets import PresetFile
 from training.served import served
+
+JOURNAL: Final = b'{"op_code":'
+"""What every journal of trials begins with."""
 
 AT_MOST_USERS: Final = 5_000
 """Validation users that a trial is judged on; the same for all trials."""
@@ -47,7 +51,7 @@ def tune(
     if not Truth.of(data.validation, heard.shape, excluded=heard).relevant.nnz:
         raise DataError("there are no validation pairs of known users and tracks, new to them, to judge a trial on")
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # of a stopped trial it would show the traceback
-    with _readable(storage):
+    with _readable(storage), _writable(storage):
         study = optuna.create_study(
             study_name=study_name(name, algorithm, data, metric, seed),
             storage=remembered(storage),
@@ -56,7 +60,8 @@ def tune(
         )
     for done in range(len(finished(study)), trials):
         study.sampler = optuna.samplers.TPESampler(seed=seed + done)
-        study.optimize(lambda trial: judged(trial, algorithm, data, metric, seed, device), n_trials=1)
+        with _writable(storage):
+            study.optimize(lambda trial: judged(trial, algorithm, data, metric, seed, device), n_trials=1)
         progress(done + 1, trials, note(study))
     return found(study, name, metric, data)
 
@@ -85,11 +90,59 @@ def _readable(storage: Path | None) -> Iterator[None]:
         raise DataError(f"{storage} is not a journal of trials ({error!r}); name another --storage") from error
 
 
+@contextmanager
+def _writable(storage: Path | None) -> Iterator[None]:
+    """Name the journal where it cannot be written: Optuna stumbles over what it could not write, and names nothing."""
+    try:
+        yield
+    except (AssertionError, OSError) as error:
+        cause = _full_disk(error)
+        if storage is None or cause is None:
+            raise
+        raise OSError(cause.errno, cause.strerror, str(storage)) from error
+
+
+def _full_disk(error: BaseException | None) -> OSError | None:
+    """Return the `OSError` without a file's name that an error came up from, None where there is none."""
+    while error is not None and not (isinstance(error, OSError) and error.filename is None):
+        error = error.__context__
+    return error
+
+
 def remembered(storage: Path | None) -> BaseStorage:
     """Return where trials are kept: a journal, one line an event, that a killed search leaves readable."""
     if storage is None:
         return InMemoryStorage()
-    return JournalStorage(JournalFileBackend(str(storage)))
+    return JournalStorage(Journal(storage))
+
+
+class Journal(JournalFileBackend):
+    """A file of events, one a line; a line that was cut, by a disk that is full or a kill, goes before the next one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.lock = path, JournalFileSymlinkLock(str(path))
+        if path.is_file() and (begins := path.read_bytes()[: len(JOURNAL)]) != JOURNAL[: len(begins)]:
+            raise DataError(f"{path} is not a journal of trials; name another --storage")
+        super().__init__(str(path), self.lock)
+        self.mend()
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Write events, all of them or none of the last one."""
+        try:
+            super().append_logs(logs)
+        except OSError:
+            self.mend()
+            raise
+
+    def mend(self) -> None:
+        """Cut the file back to its last whole line: Optuna writes on behind half a one, and can read neither then."""
+        if not self.path.read_bytes() or self.path.read_bytes().endswith(b"\n"):
+            return
+        self.lock.acquire()
+        try:
+            os.truncate(self.path, self.path.read_bytes().rfind(b"\n") + 1)
+        finally:
+            self.lock.release()
 
 
 def judged(

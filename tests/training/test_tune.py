@@ -199,13 +199,49 @@ def test_validation_pairs_that_training_has_judge_nothing() -> None:
         search(1, data=prepared(train, train[:3]))
 
 
-@pytest.mark.parametrize("text", ['{"op_code": \n{}\n', '{"colour": "red"}\n', "[1, 2]\n", "\xff\n"])
+@pytest.mark.parametrize("left", [1, 40])
+def test_a_search_whose_last_line_was_cut_goes_on(left: int, tmp_path: Path) -> None:
+    search(2, journal := tmp_path / "journal")
+    *lines, last = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines) + last[:left])
+
+    preset = search(4, journal)
+
+    assert preset == search(4, tmp_path / "whole")
+    assert trials_in(journal) == trials_in(tmp_path / "whole")
+    assert all(json.loads(line) for line in journal.read_text().splitlines())
+
+
+@pytest.mark.parametrize("room", [1, 500, 900, 1500])  # in whatever event the disk is full
+def test_a_full_disk_is_named_and_the_search_goes_on_when_there_is_room(room: int, tmp_path: Path) -> None:
+    data, journal = write(tmp_path / "data", *checkerboard()), tmp_path / "journal"
+    options = ["tune", "item_knn", "--data", str(data), "--storage", str(journal), "--out", str(tmp_path / "x.json")]
+
+    script = full_disk(room, [*options, "--trials", "5"])
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"tune: [Errno 27] File too large: '{journal}'\n")
+    assert "Traceback" not in done.stderr
+    assert journal.read_bytes()[-1:] in (b"", b"\n")
+    assert main([*options, "--trials", "2"]) == 0
+
+
+def full_disk(room: int, command: list[str]) -> str:
+    """Return a program that runs a command which can write no file longer than so many bytes."""
+    limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)"
+    limit += f"; resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))"
+    return f"{limit}; from training.__main__ import main; raise SystemExit(main({command}))"
+
+
+@pytest.mark.parametrize("text", ["one line", '{"op_code": \n{}\n', '{"colour": "red"}\n', "[1, 2]\n", "\xff\n"])
 def test_a_file_that_is_no_journal_is_named(text: str, tmp_path: Path) -> None:
     storage = tmp_path / "notes"
     storage.write_bytes(text.encode("latin-1"))
 
     with pytest.raises(DataError, match=r"notes is not a journal of trials"):
         search(1, storage)
+    assert storage.read_bytes() == text.encode("latin-1")
 
 
 def test_folders_are_made_before_the_search(tmp_path: Path) -> None:
