@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from service.core.errors import ConfigurationError
 from service.core.faults import said
+from training.output import replacing_files
 
 SUFFIX: Final = ".json"
 """What tells a file from the name of a preset."""
@@ -44,5 +45,7 @@ class PresetFile(BaseModel):
         return preset
 
     def write(self, path: Path) -> None:
-        """Write the preset to a file."""
-        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        """Write the preset to a file, which is there whole or as it was before."""
+        path = path.resolve()  # so that a link stays one
+        with replacing_files(path.parent) as folder:
+            (folder / path.name).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -227,6 +227,31 @@ def test_a_full_disk_is_named_and_the_search_goes_on_when_there_is_room(room: in
     assert main([*options, "--trials", "2"]) == 0
 
 
+def test_a_full_disk_leaves_the_preset_of_before(tmp_path: Path) -> None:
+    data, out = write(tmp_path / "data", *checkerboard()), tmp_path / "x.json"
+    out.write_text("what was found before")
+    options = ["tune", "item_knn", "--data", str(data), "--out", str(out), "--trials", "1"]
+
+    script = full_disk(20, options)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"tune: [Errno 27] File too large: '{out}'\n")
+    assert out.read_text() == "what was found before"
+
+
+def test_the_preset_may_not_take_the_place_of_the_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    search(1, journal := tmp_path / "x.json")
+    trials = journal.read_bytes()
+    (tmp_path / "link.json").symlink_to(journal)
+    options = ["--data", str(tmp_path), "--trials", "1", "--storage", str(journal)]
+
+    for out in (journal, tmp_path / "link.json"):
+        assert main(["tune", "item_knn", *options, "--out", str(out)]) == 2
+        assert f"--out {out} is the --storage, too" in capsys.readouterr().err
+    assert journal.read_bytes() == trials
+
+
 def full_disk(room: int, command: list[str]) -> str:
     """Return a program that runs a command which can write no file longer than so many bytes."""
     limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)"

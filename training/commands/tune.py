@@ -7,7 +7,7 @@ from typing import Final
 
 from service.core.errors import ConfigurationError
 from training.commands.arguments import not_negative, positive
-from training.commands.places import check_file
+from training.commands.places import check_file, writing
 from training.commands.train import device, progress_bar
 from training.data import load
 from training.metrics import RANK_METRICS
@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
     out: Path = args.out or Path(f"{args.model}{SUFFIX}")
     if out.suffix != SUFFIX:
         raise ConfigurationError(f"--out {out} has to end in {SUFFIX}, for `train --preset` to take it as a file")
+    if args.storage is not None and args.storage.resolve() == out.resolve():
+        raise ConfigurationError(f"--out {out} is the --storage, too: the preset would take the place of the trials")
     for option, file in (("--out", out), ("--storage", args.storage or out)):
         check_file(option, file)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
             device=device(args.device),
             progress=progress,
         )
-    preset.write(out)
+    with writing(out):
+        preset.write(out)
     print(
         f"{out}: {args.metric} {preset.value:.4f} on validation; "
         f"python -m training train {args.model} --data {args.data} --preset {out}"
