@@ -5,9 +5,8 @@ from pathlib import Path
 
 from scipy.sparse import csr_array
 
-from service.core.catalogue import TrackInfo
 from service.core.ids import IdIndex
-from training.data import PreparedData, read_table
+from training.data import PreparedData, read_tracks
 from training.recordings import artist_of
 
 
@@ -19,10 +18,9 @@ def with_cold_tracks(data: PreparedData, folder: Path) -> PreparedData:
     """
     known = data.interactions
     cold = {
-        row["track_id"]: info
-        for row in read_table(folder / "tracks.parquet").to_pylist()
-        if row["track_id"] not in known.tracks
-        and ((info := TrackInfo.model_validate(row)).album_id is not None or artist_of(info) is not None)
+        track_id: info
+        for track_id, info in read_tracks(folder).items()
+        if track_id not in known.tracks and (info.album_id is not None or artist_of(info) is not None)
     }
     ids = sorted(cold)
     tracks = IdIndex([*known.tracks, *ids])

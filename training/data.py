@@ -7,7 +7,7 @@ row of the training split, called by its `group_key`.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +18,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from scipy.sparse import csr_array
 
 from service.core.catalogue import TrackInfo
 from service.core.errors import DataError
+from service.core.faults import said
 from service.core.ids import UNKNOWN, IdIndex, group_key
 from training.recordings import artist_of
 
@@ -152,17 +154,51 @@ def read_group_split(folder: Path, split: Split) -> list[pd.DataFrame]:
 def _read_pairs(path: Path, who: str) -> pd.DataFrame:
     table = read_table(path)
     table = table.rename_columns(["user_id" if name == who else name for name in table.column_names])
-    missing = sorted(set(PAIR_COLUMNS) - set(table.column_names))
-    if missing:
-        raise DataError(f"{path} has no column {', '.join(missing)}; prepare the data again")
-    pairs: pd.DataFrame = table.select(
-        [*PAIR_COLUMNS, *(column for column in ORDER if column in table.column_names)]
+    _check_columns(path, table, PAIR_COLUMNS)
+    pairs: pd.DataFrame = pa.table(
+        {
+            column: _checked(path, column, table[column])
+            for column in (*PAIR_COLUMNS, *ORDER)
+            if column in table.column_names
+        }
     ).to_pandas()
     if bool(pairs[PAIR_COLUMNS].isna().to_numpy().any()):
         raise DataError(f"{path} has a pair without user, track or score; prepare the data again")
     if not bool(np.isfinite(pairs["score"]).all()) or bool((pairs["score"] < 0).any()):
         raise DataError(f"{path} has a score that is negative or not finite; prepare the data again")
     return pairs
+
+
+def _check_columns(path: Path, table: pa.Table, needed: Iterable[str]) -> None:
+    missing = sorted(set(needed) - set(table.column_names))
+    if missing:
+        raise DataError(f"{path} has no column {', '.join(missing)}; prepare the data again")
+
+
+def _checked(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column of the type that its name asks for, a `DataError` where it has another: an id is text."""
+    kind: pa.DataType = column.type
+    if pa.types.is_dictionary(kind) and _is_text(kind.value_type):  # of pandas, a category
+        return column.cast(kind.value_type)
+    wanted, fits = _KINDS[name]
+    if not (pa.types.is_null(kind) or any(test(kind) for test in fits)):
+        raise DataError(f"{path}: {name} is of type {kind} and has to be {wanted}; prepare the data again")
+    return column
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+_NUMBERS: Final = (pa.types.is_integer, pa.types.is_floating)
+_KINDS: Final[dict[str, tuple[str, tuple[Callable[[pa.DataType], bool], ...]]]] = {
+    "user_id": ("text", (_is_text,)),
+    "track_id": ("text", (_is_text,)),
+    "score": ("a number", _NUMBERS),
+    "position": ("a number", _NUMBERS),
+    "last_time": ("a time", (pa.types.is_timestamp, pa.types.is_date)),
+}
+"""What each column is to be, and how Arrow calls that; a column without any value has no type."""
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -232,6 +268,22 @@ def pairs_of(pairs: pd.DataFrame, interactions: Interactions) -> Pairs:
 
 def read_catalogue(folder: Path, tracks: IdIndex) -> list[TrackInfo]:
     """Return what tracks.parquet knows about each track, in row order."""
-    rows = read_table(folder / "tracks.parquet").to_pylist()
-    known = {row["track_id"]: TrackInfo.model_validate(row) for row in rows}
+    known = read_tracks(folder)
     return [known.get(track_id, TrackInfo()) for track_id in tracks]
+
+
+def read_tracks(folder: Path) -> dict[str, TrackInfo]:
+    """Return what tracks.parquet knows about every track that it names, by track_id."""
+    path = folder / "tracks.parquet"
+    table = read_table(path)
+    _check_columns(path, table, ["track_id"])
+    _checked(path, "track_id", table["track_id"])
+    tracks = {}
+    for number, row in enumerate(table.to_pylist(), start=1):
+        if row["track_id"] is None:
+            raise DataError(f"{path}, row {number}: no track_id; prepare the data again")
+        try:
+            tracks[row["track_id"]] = TrackInfo.model_validate(row)
+        except ValidationError as error:
+            raise DataError(f"{path}, row {number}: {said(error)}; prepare the data again") from error
+    return tracks

@@ -9,10 +9,11 @@ from typing import Final, Literal, get_args
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from scipy.sparse import csr_array
 
 from service.core.errors import DataError
+from service.core.faults import said
 from service.core.ids import UNKNOWN, IdIndex
 from training.data import read_table
 from training.json_lines import read_lines
@@ -130,4 +131,7 @@ def read_groups(path: Path) -> list[Group]:
 def prepared_groups(folder: Path) -> list[Group]:
     """Return the groups that a prepared folder knows, none where it was prepared without `--groups`."""
     path = folder / "groups.parquet"
-    return [Group.model_validate(row) for row in read_table(path).to_pylist()] if path.is_file() else []
+    try:
+        return [Group.model_validate(row) for row in read_table(path).to_pylist()] if path.is_file() else []
+    except ValidationError as error:
+        raise DataError(f"{path}: {said(error)}; prepare the data again") from error

@@ -24,6 +24,9 @@ from training.served import served
 JOURNAL: Final = b'{"op_code":'
 """What every journal of trials begins with."""
 
+SEEDS: Final = 2**32
+"""A sampler's seed is below this."""
+
 AT_MOST_USERS: Final = 5_000
 """Validation users that a trial is judged on; the same for all trials."""
 
@@ -59,7 +62,7 @@ def tune(
             load_if_exists=True,
         )
     for done in range(len(finished(study)), trials):
-        study.sampler = optuna.samplers.TPESampler(seed=seed + done)
+        study.sampler = optuna.samplers.TPESampler(seed=(seed + done) % SEEDS)
         with _writable(storage):
             study.optimize(lambda trial: judged(trial, algorithm, data, metric, seed, device), n_trials=1)
         progress(done + 1, trials, note(study))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from service.core.errors import DataError
-from training.groups import GROUP_TYPES, Group, Listeners, draw_groups, read_groups
+from training.groups import GROUP_TYPES, Group, Listeners, draw_groups, prepared_groups, read_groups
 
 ROCK, JAZZ = ["r1", "r2", "r3"], ["j1", "j2", "j3"]
 
@@ -136,3 +136,10 @@ def test_a_group_that_is_there_twice_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="group 'g' is there 2 times"):
         read_groups(tmp_path / "g.jsonl")
+
+
+def test_a_prepared_group_without_members_is_named(tmp_path: Path) -> None:
+    pd.DataFrame({"group_id": ["g"], "user_ids": [[]]}).to_parquet(tmp_path / "groups.parquet")
+
+    with pytest.raises(DataError, match=r"groups\.parquet: user_ids: "):
+        prepared_groups(tmp_path)

@@ -185,6 +185,26 @@ def test_a_number_that_nothing_can_have_is_wrong_usage(capsys, command):
     assert "is not a whole number from 1 to 1,000,000,000" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sample --out nothing",
+        "prepare --events nothing --out nothing",
+        "train wmf --data nothing",
+        "tune ease --data nothing --trials 1",
+        "evaluate --data nothing --out nothing",
+    ],
+    ids=lambda command: command.split()[0],
+)
+@pytest.mark.parametrize("seed", ["4294967296", "-1", "9" * 23])
+def test_a_seed_that_no_generator_takes_is_wrong_usage(capsys, command, seed):
+    with pytest.raises(SystemExit) as stopped:
+        main([*command.split(), "--seed", seed])
+
+    assert stopped.value.code == 2
+    assert f"'{seed}' is not a whole number from 0 to 4,294,967,295" in capsys.readouterr().err
+
+
 def test_an_unknown_model_is_wrong_usage_and_the_known_ones_are_named(data, models, capsys):
     with pytest.raises(SystemExit) as stopped:
         train(data, models, "bsic")

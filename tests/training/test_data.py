@@ -2,7 +2,8 @@ import pandas as pd
 import pytest
 
 from service.core.errors import DataError
-from tests.training.worlds import frame, write
+from tests.training.worlds import frame, prepared, write
+from training.cold_tracks import with_cold_tracks
 from training.data import load
 
 TRAIN = [("bob", "x", 2.0), ("ann", "y", 0.0), ("bob", "y", 1.0)]
@@ -106,6 +107,48 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path):
 
     with pytest.raises(DataError, match=r"test\.parquet cannot be read as Parquet"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "column", "values", "problem"),
+    [
+        ("train", "user_id", [1, 2, 3], "train.parquet: user_id is of type int64 and has to be text"),
+        ("test", "track_id", [1, 2, 3], "test.parquet: track_id is of type int64 and has to be text"),
+        ("train", "score", ["1", "2", "3"], "train.parquet: score is of type .*string and has to be a number"),
+        ("train", "position", ["a", "b", "c"], "train.parquet: position is of type .*string and has to be a number"),
+        ("train", "last_time", [1, 2, 3], "train.parquet: last_time is of type int64 and has to be a time"),
+        ("tracks", "track_id", [1, 2, 3], "tracks.parquet: track_id is of type int64 and has to be text"),
+        ("tracks", "track_id", ["x", None, "z"], "tracks.parquet, row 2: no track_id"),
+        ("tracks", "artist", [5, 6, 7], "tracks.parquet, row 1: artist: Input should be a valid string"),
+        ("tracks", "duration_ms", [None, 2.0, 1.5], "tracks.parquet, row 3: duration_ms: Input should be .* integer"),
+    ],
+)
+def test_a_column_of_another_type_is_named(tmp_path, file, column, values, problem):
+    folder = write(tmp_path, TRAIN)
+    table = pd.DataFrame({"track_id": list("xyz")}) if file == "tracks" else frame(TRAIN)
+    table.assign(**{column: values}).to_parquet(folder / f"{file}.parquet", index=False)
+
+    with pytest.raises(DataError, match=problem):
+        load(folder)
+    if file == "tracks":
+        with pytest.raises(DataError, match=problem):
+            with_cold_tracks(prepared(TRAIN), folder)
+
+
+def test_a_catalogue_without_ids_is_refused(tmp_path):
+    folder = write(tmp_path, TRAIN)
+    pd.DataFrame({"id": ["x", "y"]}).to_parquet(folder / "tracks.parquet")
+
+    with pytest.raises(DataError, match=r"tracks\.parquet has no column track_id"):
+        load(folder)
+
+
+def test_ids_may_be_categories(tmp_path):
+    folder = write(tmp_path, TRAIN)
+    table = frame(TRAIN).assign(user_id=pd.Categorical(["bob", "ann", "bob"], categories=["bob", "ann"]))
+    table.to_parquet(folder / "train.parquet", index=False)
+
+    assert load(folder).interactions.users.ids == ("ann", "bob")
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,10 @@ def test_trials_of_another_search_say_nothing_of_this_one(other: dict[str, Any],
     assert search(1, tmp_path / "journal", **other).trials == 1
 
 
+def test_the_largest_seed_has_room_for_every_trial() -> None:
+    assert search(3, seed=2**32 - 1).trials == 3
+
+
 def test_another_seed_draws_other_trials(tmp_path: Path) -> None:
     search(3, tmp_path / "a", seed=0)
     search(3, tmp_path / "b", seed=1)

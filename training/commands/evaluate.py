@@ -13,7 +13,7 @@ import pandas as pd
 from rich.console import Console
 
 from service.core.strategies import STRATEGIES
-from training.commands.arguments import not_negative, positive
+from training.commands.arguments import not_negative, positive, seed
 from training.commands.places import check_file, check_folder, writing
 from training.evaluate import Evaluation, Plan, evaluate
 from training.evaluate.cold_start import LIKED, LONG_ENOUGH
@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-users", type=not_negative, default=10_000, metavar="N",
         help="judge at most so many listeners one by one, drawn at random; 0 for all; default 10000",
     )  # fmt: skip
-    parser.add_argument("--seed", type=not_negative, default=0, metavar="S", help="same seed, same figures")
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="same seed, same figures")
     parser.add_argument(
         "--groups", type=Path, metavar="FILE",
         help='groups in place of random ones: JSON lines {"group_id", "user_ids"}',

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from training.commands.arguments import not_negative
+from training.commands.arguments import seed
 from training.prepare import PrepareSettings, prepare
 from training.prepare.splits import SPLITS
 from training.sources.columns import EVENTS
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--validation", type=Path, nargs="+", default=[], metavar="PATH", help="with a given split")
     parser.add_argument("--test", type=Path, nargs="+", default=[], metavar="PATH", help="with a given split")
-    parser.add_argument("--seed", type=not_negative, default=defaults.seed, metavar="S", help="of the random split")
+    parser.add_argument("--seed", type=seed, default=defaults.seed, metavar="S", help="of the random split")
     parser.add_argument("--keep-duplicates", action="store_true", help="repeated rows are repeated plays")
     parser.add_argument("--memory-limit", default=defaults.memory_limit, metavar="SIZE", help="default: 1GB")
     parser.add_argument("--threads", type=int, default=None, metavar="N", help="default: one for each core")

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from training.commands.arguments import not_negative, positive
+from training.commands.arguments import positive, seed
 from training.commands.places import check_folder, writing
 from training.sample import write_sample
 
@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--users", type=positive, default=1_000, metavar="N")
     parser.add_argument("--tracks", type=positive, default=4_000, metavar="N")
     parser.add_argument("--events", type=positive, default=200_000, metavar="N")
-    parser.add_argument("--seed", type=not_negative, default=0, metavar="S", help="same seed, same files")
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="same seed, same files")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from rich.progress import Progress as ProgressBar
 from service.core.artifacts import ArtifactStore, Manifest
 from service.core.errors import ConfigurationError
 from training.cold_tracks import with_cold_tracks
-from training.commands.arguments import not_negative
+from training.commands.arguments import seed
 from training.commands.places import check_folder, writing
 from training.data import PreparedData, load
 from training.models import ALGORITHMS
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{shortcut}", help=f"the same as --set {shortcut}=…")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one parameter of the preset")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--seed", type=not_negative, default=0, metavar="S", help="same seed, same model")
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="same seed, same model")
 
 
 def _presets() -> str:

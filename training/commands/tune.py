@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from service.core.errors import ConfigurationError
-from training.commands.arguments import not_negative, positive
+from training.commands.arguments import positive, seed
 from training.commands.places import check_file, writing
 from training.commands.train import device, progress_bar
 from training.data import load
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help=f"the preset (default: MODEL{SUFFIX})")
     parser.add_argument("--metric", type=metric, default=METRIC, help=f"of the validation users, default {METRIC}")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--seed", type=not_negative, default=0, metavar="S", help="same seed, same trials")
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="same seed, same trials")
 
 
 def metric(text: str) -> str:
