@@ -43,7 +43,9 @@ def parser(wanted: Container[str] = COMMANDS) -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="python -m training", description="From raw event logs to models.")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
-        options = commands.add_parser(name, help=summary, description=summary)
+        options = commands.add_parser(
+            name, help=summary, description=summary, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
         if name in wanted:
             command: Command = importlib.import_module(f"training.commands.{name}")
             command.add_arguments(options)

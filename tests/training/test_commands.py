@@ -1,6 +1,10 @@
+import argparse
 import json
+import re
+import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -8,7 +12,7 @@ import pytest
 from service.core.artifacts import ArtifactStore
 from service.core.errors import ConfigurationError
 from tests.training.worlds import checkerboard, write
-from training.__main__ import main, unwound_ctrl_c
+from training.__main__ import COMMANDS, main, parser, unwound_ctrl_c
 from training.models import ALGORITHMS
 
 
@@ -80,7 +84,49 @@ def test_the_help_of_train_names_every_preset(capsys):
         main(["train", "--help"])
 
     said = " ".join(capsys.readouterr().out.split())
-    assert "--preset PRESET default, original, large (of wmf) or a file that `tune` wrote" in said
+    assert "--preset PRESET default, original, large (of wmf) or a file that `tune` wrote (default: default)" in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_has_help_that_says_its_default(command):
+    for action in parser()._subparsers._group_actions[0].choices[command]._actions:
+        assert action.help, action.dest
+        if not action.required and action.default not in (None, [], False, argparse.SUPPRESS):
+            assert re.search(r"\(default: .+\)", action.help), action.dest
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_ends_with_examples_that_are_understood(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+
+    examples = re.findall(r"python -m training (.*)", capsys.readouterr().out.split("example", maxsplit=1)[1])
+    assert examples
+    for example in examples:
+        with suppress(SystemExit) as stopped:
+            parser().parse_args(shlex.split(example))
+        assert stopped is None or "--parameters" in example
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_the_parameters_of_a_model_are_shown_with_defaults_and_presets(name, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", "--parameters", name])
+
+    shown = capsys.readouterr().out
+    defaults = dict(re.findall(r"^(\w+)=(.*)$", shown, re.MULTILINE))
+    parameters = ALGORITHMS[name].model_fields
+    assert list(defaults) == list(parameters)
+    assert all(len(description.split()) > 0 for description in re.findall(r"^\w+=.*\n    (.*)", shown, re.MULTILINE))
+    assert re.findall(r"^--preset (\w+):", shown, re.MULTILINE) == ["default", *ALGORITHMS[name].presets]
+    typed = ALGORITHMS[name].preset(overrides={key: None if text == "None" else text for key, text in defaults.items()})
+    assert typed == ALGORITHMS[name].preset()
+
+
+def test_a_parameter_that_is_left_to_the_data_may_be_typed_as_it_is_shown(data, models):
+    assert train(data, models, "wmf", "--preset", "original", "--dim", "4", "--set", "guest_length=None") == 0
+
+    assert ArtifactStore(models).manifest("wmf").parameters["guest_length"] is None
 
 
 @pytest.mark.parametrize(

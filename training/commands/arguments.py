@@ -1,6 +1,7 @@
-"""Kinds of numbers that more than one command takes."""
+"""Options, and kinds of numbers, that more than one command takes."""
 
 import argparse
+from pathlib import Path
 from typing import Final
 
 MOST: Final = 1_000_000_000
@@ -29,3 +30,29 @@ def seed(text: str) -> int:
     if not text.isdecimal() or int(text) > MOST_SEED:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {MOST_SEED:,}")
     return int(text)
+
+
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """Add `--models`."""
+    parser.add_argument(
+        "--models",
+        type=Path,
+        default=Path("model_files"),
+        metavar="DIR",
+        help="folder of the models, a folder each (default: %(default)s)",
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add `--device`."""
+    parser.add_argument(
+        "--device",
+        choices=["auto", "cpu", "cuda"],
+        default="auto",
+        help="where to train; auto is cuda where torch finds it (default: %(default)s)",
+    )
+
+
+def add_seed(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add `--seed`, and say what is the same for the same seed."""
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help=f"{what} (default: %(default)s)")

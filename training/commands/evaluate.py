@@ -13,7 +13,7 @@ import pandas as pd
 from rich.console import Console
 
 from service.core.strategies import STRATEGIES
-from training.commands.arguments import not_negative, positive, seed
+from training.commands.arguments import add_models, add_seed, not_negative, positive
 from training.commands.places import check_file, check_folder, writing
 from training.evaluate import Evaluation, Plan, evaluate
 from training.evaluate.cold_start import LIKED, LONG_ENOUGH
@@ -34,18 +34,25 @@ FILE_WIDTH: Final = 132
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `evaluate`."""
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="what `prepare` wrote")
-    parser.add_argument("--models", type=Path, default=Path("model_files"), metavar="DIR")
+    add_models(parser)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="results.json, report.html, tables, figures"
     )
-    parser.add_argument("--model", nargs="+", default=[], metavar="NAME", help="by default all of --models")
+    parser.add_argument(
+        "--model", nargs="+", default=[], metavar="NAME", help="which to judge (default: all of --models)"
+    )
     parser.add_argument(
         "--strategy", nargs="+", default=list(STRATEGIES), choices=list(STRATEGIES), metavar="NAME",
-        help=f"by default all: {', '.join(STRATEGIES)}",
+        help=f"how playlists are made (default: all): {', '.join(STRATEGIES)}",
     )  # fmt: skip
-    parser.add_argument("--split", choices=list(EARLIER), help="what to judge by; by default test unless it is empty")
+    parser.add_argument("--split", choices=list(EARLIER), help="what to judge by (default: test unless it is empty)")
     parser.add_argument(
-        "--n-groups", type=positive, nargs="+", default=[10, 100], metavar="N", help="a table for each; default 10 100"
+        "--n-groups",
+        type=positive,
+        nargs="+",
+        default=[10, 100],
+        metavar="N",
+        help="groups drawn, a table for each (default: 10 100)",
     )
     parser.add_argument(
         "--group-size",
@@ -53,33 +60,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[5],
         metavar="N",
-        help="members; groups of every size are drawn; default 5",
+        help="members; groups of every size are drawn (default: 5)",
     )
     parser.add_argument(
         "--group-type", nargs="+", choices=GROUP_TYPES, default=["random"], metavar="TYPE",
-        help="random, similar, divergent (by what members heard in training), each in every size; default random",
+        help="random, similar, divergent (by what members heard in training), each in every size (default: random)",
     )  # fmt: skip
     parser.add_argument(
         "--group-weight", type=_weight, default=GROUP_WEIGHT, metavar="W",
-        help="how much what a known group heard together counts, over all its members; 0 for not at all; "
-        f"default {GROUP_WEIGHT:g}",
+        help="how much what a known group heard together counts, over all its members; 0 for not at all "
+        "(default: %(default)g)",
     )  # fmt: skip
     parser.add_argument(
         "--group-protocol", nargs="+", choices=get_args(Protocol), default=list(PROTOCOLS), metavar="PROTOCOL",
         help="what groups may get: all; new, what no member has heard; discovery, all, but it counts for those members "
-        "only who have not heard it; default new all",
+        "only who have not heard it (default: new all)",
     )  # fmt: skip
     parser.add_argument(
         "--baseline", nargs="+", default=[], metavar="NAME",
-        help="compare every playlist with these: a STRATEGY of the same model, or MODEL/STRATEGY; default average, and "
-        "basic as it is served",
+        help="compare every playlist with these: a STRATEGY of the same model, or MODEL/STRATEGY (default: average, "
+        "and basic as it is served)",
     )  # fmt: skip
-    parser.add_argument("--k", type=positive, nargs="+", default=list(CUTOFFS), metavar="K", help="default 5 10 30")
+    parser.add_argument(
+        "--k", type=positive, nargs="+", default=list(CUTOFFS), metavar="K", help="lengths of lists (default: 5 10 30)"
+    )
     parser.add_argument(
         "--max-users", type=not_negative, default=10_000, metavar="N",
-        help="judge at most so many listeners one by one, drawn at random; 0 for all; default 10000",
+        help="judge at most so many listeners one by one, drawn at random; 0 for all (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="same seed, same figures")
+    add_seed(parser, "same seed, same figures")
     parser.add_argument(
         "--groups", type=Path, metavar="FILE",
         help='groups in place of random ones: JSON lines {"group_id", "user_ids"}',
@@ -91,7 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cold-start", type=positive, nargs="?", const=LONG_ENOUGH, metavar="N",
         help=f"also judge what guests get who like 0, {', '.join(map(str, LIKED))} tracks; they are listeners who "
-        f"liked at least N, by default {LONG_ENOUGH}",
+        f"liked at least N (default where there is no N: {LONG_ENOUGH})",
     )  # fmt: skip
     parser.add_argument(
         "--candidates", type=Path, metavar="FILE",
@@ -102,6 +111,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also write what is recommended to every listener (of more than --max-users so many) and group, as JSON "
         "lines; nothing need be held out",
     )  # fmt: skip
+    parser.epilog = (
+        "examples:\n"
+        "  python -m training evaluate --data data/prepared --out reports/all\n"
+        "  python -m training evaluate --data data/prepared --out reports/pairs --model wmf basic --group-size 2 --k 10"
+    )
 
 
 def _weight(text: str) -> float:

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from training.commands.arguments import seed
+from training.commands.arguments import add_seed
 from training.prepare import PrepareSettings, prepare
 from training.prepare.splits import SPLITS
 from training.sources.columns import EVENTS
@@ -41,7 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the prepared data")
     parser.add_argument(
-        "--split", choices=SPLITS, default=None, help="default: user-time where there is a time, else random"
+        "--split",
+        choices=SPLITS,
+        default=None,
+        help="what is held out (default: user-time where there is a time, else random)",
     )
     parser.add_argument(
         "--holdout",
@@ -53,10 +56,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--validation", type=Path, nargs="+", default=[], metavar="PATH", help="with a given split")
     parser.add_argument("--test", type=Path, nargs="+", default=[], metavar="PATH", help="with a given split")
-    parser.add_argument("--seed", type=seed, default=defaults.seed, metavar="S", help="of the random split")
+    add_seed(parser, "of the random split")
     parser.add_argument("--keep-duplicates", action="store_true", help="repeated rows are repeated plays")
-    parser.add_argument("--memory-limit", default=defaults.memory_limit, metavar="SIZE", help="default: 1GB")
-    parser.add_argument("--threads", type=int, default=None, metavar="N", help="default: one for each core")
+    parser.add_argument(
+        "--memory-limit",
+        default=defaults.memory_limit,
+        metavar="SIZE",
+        help="that DuckDB may use (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--threads", type=int, default=None, metavar="N", help="how many work at a time (default: one for each core)"
+    )
+    parser.epilog = (
+        "examples:\n"
+        "  python -m training prepare --events logs/plays.jsonl --tracks logs/tracks.jsonl --out data/prepared\n"
+        "  python -m training prepare --events plays.csv --columns user=listener track=song --out data/prepared"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,16 +1,17 @@
 """`python -m training publish`: serve another version of a model, an older one for instance."""
 
 import argparse
-from pathlib import Path
 
 from service.core.artifacts import ArtifactStore
+from training.commands.arguments import add_models
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `publish`."""
     parser.add_argument("name", metavar="NAME", help="the model")
     parser.add_argument("version", metavar="VERSION", help="one of its versions below --models")
-    parser.add_argument("--models", type=Path, default=Path("model_files"), metavar="DIR")
+    add_models(parser)
+    parser.epilog = "example: python -m training publish wmf 20261128T225918Z-52283a"
 
 
 def run(args: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from training.commands.arguments import positive, seed
+from training.commands.arguments import add_seed, positive
 from training.commands.places import check_folder, writing
 from training.sample import write_sample
 
@@ -11,10 +11,12 @@ from training.sample import write_sample
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `sample`."""
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the JSON-lines files")
-    parser.add_argument("--users", type=positive, default=1_000, metavar="N")
-    parser.add_argument("--tracks", type=positive, default=4_000, metavar="N")
-    parser.add_argument("--events", type=positive, default=200_000, metavar="N")
-    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="same seed, same files")
+    for what, number in (("users", 1_000), ("tracks", 4_000), ("events", 200_000)):
+        parser.add_argument(
+            f"--{what}", type=positive, default=number, metavar="N", help=f"how many {what} (default: %(default)s)"
+        )
+    add_seed(parser, "same seed, same files")
+    parser.epilog = "example: python -m training sample --out data/raw --users 200 --events 40000"
 
 
 def run(args: argparse.Namespace) -> int:

@@ -15,7 +15,8 @@ from rich.progress import Progress as ProgressBar
 from service.core.artifacts import ArtifactStore, Manifest
 from service.core.errors import ConfigurationError
 from training.cold_tracks import with_cold_tracks
-from training.commands.arguments import seed
+from training.commands.arguments import add_device, add_models, add_seed
+from training.commands.parameters import ShowParameters
 from training.commands.places import check_folder, writing
 from training.data import PreparedData, load
 from training.models import ALGORITHMS
@@ -32,14 +33,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `train`."""
     parser.add_argument("model", metavar="MODEL", choices=[*ALGORITHMS, ALL], help=f"{', '.join(ALGORITHMS)} or {ALL}")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="what `prepare` wrote")
-    parser.add_argument("--models", type=Path, default=Path("model_files"), metavar="DIR")
+    add_models(parser)
     parser.add_argument("--name", help="what the model is served as (default: MODEL)")
-    parser.add_argument("--preset", default=DEFAULT_PRESET, help=f"{_presets()} or a file that `tune` wrote")
+    parser.add_argument(
+        "--preset", default=DEFAULT_PRESET, help=f"{_presets()} or a file that `tune` wrote (default: %(default)s)"
+    )
     for shortcut in SHORTCUTS:
         parser.add_argument(f"--{shortcut}", help=f"the same as --set {shortcut}=…")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one parameter of the preset")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="same seed, same model")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one parameter of the preset; None leaves it to the data",
+    )
+    parser.add_argument(
+        "--parameters", action=ShowParameters, choices=[*ALGORITHMS], metavar="MODEL",
+        help="show what --set takes for a model, with defaults, and its presets, and end",
+    )  # fmt: skip
+    add_device(parser)
+    add_seed(parser, "same seed, same model")
+    parser.epilog = (
+        "examples:\n"
+        "  python -m training train wmf --data data/prepared --set dim=64 --set alpha=2\n"
+        "  python -m training train all --data data/prepared\n"
+        "  python -m training train --parameters wmf"
+    )
 
 
 def _presets() -> str:
@@ -84,7 +103,7 @@ def planned(args: argparse.Namespace) -> list[Training]:
     ]
 
 
-def chosen(name: str, preset: str, overrides: Mapping[str, str]) -> Algorithm:
+def chosen(name: str, preset: str, overrides: Mapping[str, str | None]) -> Algorithm:
     """Return an algorithm with the parameters of a preset or of a preset file, single ones replaced."""
     algorithm = ALGORITHMS[name]
     if not preset.endswith(SUFFIX):
@@ -92,15 +111,15 @@ def chosen(name: str, preset: str, overrides: Mapping[str, str]) -> Algorithm:
     return algorithm.preset(overrides={**PresetFile.read(Path(preset), name).parameters, **overrides})
 
 
-def overrides_of(args: argparse.Namespace) -> dict[str, str]:
-    """Return the parameters given one by one, as text."""
+def overrides_of(args: argparse.Namespace) -> dict[str, str | None]:
+    """Return the parameters given one by one, as text; "None", as `--parameters` writes it, as None."""
     overrides = {name: text for name in SHORTCUTS if (text := getattr(args, name)) is not None}
     for assignment in args.set:
         key, equals, text = assignment.partition("=")
         if not (key and equals):
             raise ConfigurationError(f"--set {assignment!r} is not KEY=VALUE, as in --set dim=128")
         overrides[key] = text
-    return overrides
+    return {name: None if text == "None" else text for name, text in overrides.items()}
 
 
 def device(name: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from service.core.errors import ConfigurationError
-from training.commands.arguments import positive, seed
+from training.commands.arguments import add_device, add_seed, positive
 from training.commands.places import check_file, writing
 from training.commands.train import device, progress_bar
 from training.data import load
@@ -23,12 +23,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     searched = [name for name, algorithm in ALGORITHMS.items() if algorithm.search]
     parser.add_argument("model", metavar="MODEL", choices=searched, help=", ".join(searched))
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="what `prepare` wrote")
-    parser.add_argument("--trials", type=positive, required=True, metavar="N", help="those of an earlier run included")
-    parser.add_argument("--storage", type=Path, metavar="FILE", help="journal of trials, to go on with after a stop")
+    parser.add_argument(
+        "--trials", type=positive, required=True, metavar="N", help="how many, those of an earlier run included"
+    )
+    parser.add_argument(
+        "--storage",
+        type=Path,
+        metavar="FILE",
+        help="journal of trials, to go on with after a stop (default: none is kept)",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help=f"the preset (default: MODEL{SUFFIX})")
-    parser.add_argument("--metric", type=metric, default=METRIC, help=f"of the validation users, default {METRIC}")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="same seed, same trials")
+    parser.add_argument("--metric", type=metric, default=METRIC, help="of the validation users (default: %(default)s)")
+    add_device(parser)
+    add_seed(parser, "same seed, same trials")
+    parser.epilog = "example: python -m training tune ease --data data/prepared --trials 30 --storage ease.journal"
 
 
 def metric(text: str) -> str:
