@@ -10,7 +10,7 @@ from training.data import PreparedData, read_tracks
 from training.recordings import artist_of
 
 
-def with_cold_tracks(data: PreparedData, folder: Path) -> PreparedData:
+def with_cold_tracks(data: PreparedData, folder: Path | str) -> PreparedData:
     """Return prepared data with the cold tracks of its folder as further columns without listeners.
 
     Only those with an artist or an album: of any other nothing is known, and where no catalogue was given,
@@ -19,7 +19,7 @@ def with_cold_tracks(data: PreparedData, folder: Path) -> PreparedData:
     known = data.interactions
     cold = {
         track_id: info
-        for track_id, info in read_tracks(folder).items()
+        for track_id, info in read_tracks(Path(folder)).items()
         if track_id not in known.tracks and (info.album_id is not None or artist_of(info) is not None)
     }
     ids = sorted(cold)

@@ -69,6 +69,10 @@ class Interactions:
     timed: NDArray[np.bool_] | None = None
     """(pairs,) whether the place of an entry comes from the times of listening, not from a list that somebody made."""
 
+    def __repr__(self) -> str:
+        users, tracks = len(self.users), len(self.tracks)
+        return f"Interactions({users:,} users, {tracks:,} tracks, {self.matrix.nnz:,} pairs)"
+
     @cached_property
     def positives(self) -> csr_array:
         """The matrix without the explicit zeros: what its users chose to hear."""
@@ -88,6 +92,13 @@ class PreparedData:
     """What tracks.parquet knows about each track, in row order."""
     fingerprint: str
     """Equal fingerprints mean equal training data."""
+
+    def __repr__(self) -> str:
+        held_out = ", ".join(
+            f"{len(pairs.scores):,} of {split}"
+            for split, pairs in (("validation", self.validation), ("test", self.test))
+        )
+        return f"PreparedData({self.interactions!r}, pairs: {held_out})"
 
     @property
     def knowledge(self) -> set[Knowledge]:
@@ -112,8 +123,9 @@ def _shared(labels: Iterable[str | None]) -> bool:
     return max(Counter(label for label in labels if label is not None).values(), default=0) > 1
 
 
-def load(folder: Path) -> PreparedData:
+def load(folder: Path | str) -> PreparedData:
     """Return the prepared data of a folder; a `DataError` says which file is missing or unusable."""
+    folder = Path(folder)
     train = pd.concat([read_split(folder, "train"), *read_group_split(folder, "train")], ignore_index=True)
     if train.empty:
         raise DataError(f"{folder / 'train.parquet'} holds no pairs, so there is nothing to learn from")

@@ -117,8 +117,9 @@ def _cosines(tastes: csr_array, taste: csr_array) -> NDArray[np.float64]:
     return cosines
 
 
-def read_groups(path: Path) -> list[Group]:
+def read_groups(path: Path | str) -> list[Group]:
     """Return the groups of a file of JSON lines; DataError names the line that is not one, or a group named twice."""
+    path = Path(path)
     groups = [group for _, group in read_lines(path, Group, '{"group_id": "...", "user_ids": ["...", ...]}')]
     if not groups:
         raise DataError(f"{path} names no group")
@@ -128,9 +129,9 @@ def read_groups(path: Path) -> list[Group]:
     return groups
 
 
-def prepared_groups(folder: Path) -> list[Group]:
+def prepared_groups(folder: Path | str) -> list[Group]:
     """Return the groups that a prepared folder knows, none where it was prepared without `--groups`."""
-    path = folder / "groups.parquet"
+    path = Path(folder) / "groups.parquet"
     try:
         return [Group.model_validate(row) for row in read_table(path).to_pylist()] if path.is_file() else []
     except ValidationError as error:

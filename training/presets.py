@@ -32,10 +32,10 @@ class PresetFile(BaseModel):
     """sha256 of the train.parquet that it was found on."""
 
     @classmethod
-    def read(cls, path: Path, algorithm: str) -> Self:
+    def read(cls, path: Path | str, algorithm: str) -> Self:
         """Return the preset in a file; `ConfigurationError` where it is not one of this algorithm."""
         try:
-            preset = cls.model_validate_json(path.read_bytes())
+            preset = cls.model_validate_json(Path(path).read_bytes())
         except OSError as error:
             raise ConfigurationError(f"{path} is not a preset: {error}") from error
         except ValidationError as error:
@@ -44,8 +44,8 @@ class PresetFile(BaseModel):
             raise ConfigurationError(f"{path} is a preset of {preset.algorithm}, not of {algorithm}")
         return preset
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path | str) -> None:
         """Write the preset to a file, which is there whole or as it was before."""
-        path = path.resolve()  # so that a link stays one
+        path = Path(path).resolve()  # so that a link stays one
         with replacing_files(path.parent) as folder:
             (folder / path.name).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")

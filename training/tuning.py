@@ -38,7 +38,7 @@ def tune(
     *,
     trials: int,
     metric: str,
-    storage: Path | None,
+    storage: Path | str | None,
     seed: int,
     device: str,
     progress: Progress,
@@ -48,6 +48,7 @@ def tune(
     The first trial is the preset `default`. Each is drawn from the seed and the number of trials before it, so a
     search that was stopped, a trial half done, goes on as if it had not been.
     """
+    storage = None if storage is None else Path(storage)
     if not algorithm.search:
         raise ConfigurationError(f"{name} has no parameters to search")
     heard = data.interactions.matrix

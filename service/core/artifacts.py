@@ -110,6 +110,10 @@ class Artifact:
     catalogue: Catalogue
     device: torch.device
 
+    def __repr__(self) -> str:
+        name, users, tracks = self.manifest.name, len(self.users), len(self.tracks)
+        return f"Artifact({name} {self.manifest.version}, {self.manifest.kind}, {users:,} users, {tracks:,} tracks)"
+
     def error(self, problem: str) -> ArtifactError:
         """Return the error that names this artifact's arrays and their digest."""
         return _intact(f"{self.path / ARRAYS}: {problem}", self.manifest.sha256.get(ARRAYS))
@@ -166,6 +170,10 @@ class ArtifactStore:
     """All models and all their versions below one folder."""
 
     root: Path
+
+    def __post_init__(self) -> None:
+        """Take the name of a folder for it, as notebooks write it."""
+        object.__setattr__(self, "root", Path(self.root))
 
     def names(self) -> list[str]:
         """Return the names of all models that have a current version."""

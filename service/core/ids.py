@@ -44,6 +44,10 @@ class IdIndex:
             twice = next(i for row, i in enumerate(self.ids) if self._rows[i] != row)
             raise DataError(f"ids must be unique, {twice!r} is there more than once")
 
+    def __repr__(self) -> str:
+        some = ", ".join(map(repr, self.ids[:3]))
+        return f"IdIndex({len(self):,} ids: {some}{', …' if len(self) > 3 else ''})"
+
     def row(self, public_id: str) -> int | None:
         """Return the row of an id, None where unknown."""
         return self._rows.get(public_id)

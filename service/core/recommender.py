@@ -59,6 +59,11 @@ class Recommender(Protocol):
         ...
 
 
+def described(model: Recommender) -> str:
+    """Return a model in a few words, as notebooks and logs show it."""
+    return f"{type(model).__name__}({len(model.users):,} users, {len(model.tracks):,} tracks)"
+
+
 @runtime_checkable
 class SimilarTracks(Protocol):
     """Knows which tracks resemble a track; apart from `Recommender` because play counts have no geometry."""

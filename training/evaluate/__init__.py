@@ -1,11 +1,11 @@
 """Judging models: rankings for single listeners, playlists for groups, and how sure the differences are."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from training.evaluate.candidates import compare_candidates, describe_candidates
 from training.evaluate.cohorts import Cohort, Selection, describe, drawn_cohorts, selections
 from training.evaluate.cold_start import judge_guests
 from training.evaluate.group_metrics import GROUP_WEIGHT
-from training.evaluate.held_out import PROTOCOLS, HeldOut, Protocol, known_to_all, usual_protocol
+from training.evaluate.held_out import EARLIER, PROTOCOLS, HeldOut, Protocol, known_to_all, usual_protocol
 from training.evaluate.listeners import UserTable, compare_users, draw_users, judge_users
 from training.evaluate.playlists import GroupTable, check_baselines, compare_playlists, compare_served, judge_playlists
 from training.evaluate.rankings import Line, rankings
@@ -32,7 +32,7 @@ from training.evaluate.results import (
 from training.evaluate.sessions import CUTOFFS as SESSION_CUTOFFS
 from training.evaluate.sessions import judge_sessions
 from training.evaluate.subject import Subject
-from training.groups import Group, GroupType, Listeners, prepared_groups, read_groups
+from training.groups import GROUP_TYPES, Group, GroupType, Listeners, prepared_groups, read_groups
 from training.metrics import CUTOFFS, sample
 
 INTERVAL: Final = f"{CONFIDENCE:.0%} percentile bootstrap of the mean, {RESAMPLES} resamples"
@@ -81,6 +81,26 @@ class Plan:
     seed: int = 0
     command: str = ""
 
+    def __post_init__(self) -> None:
+        """Take names of files for them, and refuse what cannot be done before any work."""
+        for name in ("data", "models", "groups", "candidates"):
+            if (path := vars(self)[name]) is not None:
+                object.__setattr__(self, name, Path(path))
+        for name in ("names", "strategies", "group_types", "group_protocols", "baselines"):
+            if isinstance(text := vars(self)[name], str):
+                raise ConfigurationError(f"{name} = {text!r} is one text and has to be several, as in ({text!r},)")
+        if self.split is not None:
+            _check_known("split", [self.split], EARLIER)
+        _check_known("strategies", self.strategies, STRATEGIES)
+        _check_known("group_types", self.group_types, GROUP_TYPES)
+        _check_known("group_protocols", self.group_protocols, get_args(Protocol))
+        for name in ("strategies", "group_types", "group_protocols", "n_groups", "group_sizes", "cutoffs"):
+            if not vars(self)[name]:
+                raise ConfigurationError(f"{name} is empty, and has to hold one at least")
+        for name in ("n_groups", "group_sizes", "cutoffs"):
+            if wrong := [number for number in vars(self)[name] if number < 1]:
+                raise ConfigurationError(f"{name} holds {wrong[0]}, and a number of 1 or more is wanted")
+
     @property
     def needs_nothing_held_out(self) -> bool:
         """Return whether there is something to do without anything, or anybody, to judge by."""
@@ -90,6 +110,13 @@ class Plan:
         """Return the sizes of groups that so few listeners cannot fill, where there are other things to do."""
         drawn = self.groups is None and self.needs_nothing_held_out
         return [size for size in self.group_sizes if size > listeners] if drawn else []
+
+
+def _check_known(field: str, named: Iterable[str], known: Collection[str]) -> None:
+    """Raise ConfigurationError for the first name that is none of those known."""
+    unknown = [name for name in named if name not in known]
+    if unknown:
+        raise ConfigurationError(f"{field}: there is no {unknown[0]!r}, known: {sorted(known)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +129,9 @@ class Evaluation:
     groups: list[GroupTable]
     rankings: Iterable[Line]
     """What is recommended to whom, made while it is read; empty unless asked for."""
+
+    def __repr__(self) -> str:
+        return f"Evaluation({self.results!r})"
 
 
 def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
@@ -215,9 +245,6 @@ def _rankings(
 
 def _subjects(plan: Plan) -> list[Subject]:
     """Return the models of the plan in its order; all of the store by name where it names none."""
-    unknown = sorted(set(plan.strategies) - set(STRATEGIES))
-    if unknown:
-        raise ConfigurationError(f"no strategy {unknown[0]!r}, known: {sorted(STRATEGIES)}")
     store = ArtifactStore(plan.models)
     names = list(dict.fromkeys(plan.names)) or store.names()
     if not names:

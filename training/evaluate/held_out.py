@@ -58,9 +58,13 @@ class HeldOut:
     of_groups: "HeldOut | None" = None
     """What groups heard together, their `group_key` as user_id; None where the data has no such listening."""
 
+    def __repr__(self) -> str:
+        return f"HeldOut({self.split}: {len(self.pairs):,} pairs, {len(self.earlier):,} earlier)"
+
     @classmethod
-    def load(cls, folder: Path, split: Split | None = None, *, may_be_empty: bool = False) -> "HeldOut":
+    def load(cls, folder: Path | str, split: Split | None = None, *, may_be_empty: bool = False) -> "HeldOut":
         """Return a split of a prepared folder: test unless it is empty, then validation; DataError if that is, too."""
+        folder = Path(folder)
         names: tuple[Split, ...] = ("train", "validation", "test")
         splits = {name: read_split(folder, name) for name in names}
         if split is None:

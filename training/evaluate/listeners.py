@@ -33,6 +33,9 @@ class UserTable:
     lists: NDArray[np.int64]
     """(users, K) what was recommended."""
 
+    def __repr__(self) -> str:
+        return f"UserTable({self.subject.name}, {self.protocol}: {len(self.user_ids):,} listeners)"
+
     def row(self, cutoffs: Sequence[int], seed: int) -> UserRow:
         """Return the table's row of results."""
         tracks = len(self.subject.model.tracks)

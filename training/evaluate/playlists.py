@@ -37,6 +37,9 @@ class GroupTable:
     lists: NDArray[np.int64]
     """(groups, K) what was recommended."""
 
+    def __repr__(self) -> str:
+        return f"GroupTable({self.name}, {self.protocol}: {len(self.groups):,} groups)"
+
     @property
     def name(self) -> str:
         """Return what `--baseline` calls it."""

@@ -203,6 +203,18 @@ class Results(_Record):
     warnings: list[str]
     seconds: float
 
+    def __repr__(self) -> str:
+        """Return what was judged by what; `model_dump` has all of it."""
+        names = ", ".join(model.name for model in self.models)
+        return f"Results({names} on {self.data.folder}: {self.population.drawn:,} listeners, {self.group_counts})"
+
+    __str__ = __repr__
+
+    @property
+    def group_counts(self) -> str:
+        """Return how many groups there are, cohort by cohort."""
+        return ", ".join(f"{cohort.groups:,} {cohort.name}" for cohort in self.cohorts) or "no groups"
+
     @property
     def group_tables(self) -> list[tuple[str, int]]:
         """Return cohort and number of groups of every table of group rows, largest first."""

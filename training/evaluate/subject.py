@@ -20,6 +20,9 @@ class Subject:
     model: Recommender
     shelf: Shelf
 
+    def __repr__(self) -> str:
+        return f"Subject({self.artifact!r})"
+
     @classmethod
     def of(cls, artifact: Artifact) -> "Subject":
         """Return the model of an artifact."""

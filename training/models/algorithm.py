@@ -46,6 +46,10 @@ class Fitted:
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Figures only this algorithm knows; ranking metrics on validation are added for all alike."""
 
+    def __repr__(self) -> str:
+        arrays = ", ".join(f"{name} {array.shape}" for name, array in self.arrays.items())
+        return f"Fitted({arrays or 'no arrays'}; scoring: {sorted(self.scoring)}; {len(self.curve)} epochs)"
+
 
 class Range(NamedTuple):
     """Where `tune` looks for a number."""

@@ -46,8 +46,9 @@ NAMES: Final[dict[str, str]] = {
 """Names as the literature writes them, where they differ from ours."""
 
 
-def write_report(evaluation: Evaluation, out: Path) -> None:
+def write_report(evaluation: Evaluation, out: Path | str) -> None:
     """Write report.html and figures/*.png below a folder."""
+    out = Path(out)
     drawn = pictures(evaluation)
     folder = out / "figures"
     folder.mkdir(parents=True, exist_ok=True)

@@ -28,11 +28,12 @@ from training.sample.listening import (
 LINES_AT_A_TIME = 500_000
 
 
-def write_sample(out: Path, *, users: int, tracks: int, events: int, seed: int) -> None:
+def write_sample(out: Path | str, *, users: int, tracks: int, events: int, seed: int) -> None:
     """Write sessions.jsonl, tracks.jsonl, artists.jsonl and users.jsonl into the folder `out`.
 
     The log has `events` events and a few repeated lines more. Raises DataError for sizes below 1.
     """
+    out = Path(out)
     for name, size in (("users", users), ("tracks", tracks), ("events", events)):
         if size < 1:
             raise DataError(f"a music service needs at least one of each, {name} is {size}")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from service.core.artifacts import Artifact
 from service.core.ranking import Ranking, top_k
+from service.core.recommender import described
 from service.core.recommenders.factors import Factors
 from service.core.recommenders.item_item import ItemItem
 
@@ -94,6 +95,9 @@ class Blend:
         self._known_length = known_length
         nobody = torch.empty(0, dtype=torch.long)
         self._widths = [*(part.user_vectors(nobody).shape[1] for part in parts), len(parts)]
+
+    def __repr__(self) -> str:
+        return described(self)
 
     @classmethod
     def from_artifact(cls, artifact: Artifact) -> Self:

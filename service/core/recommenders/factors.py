@@ -13,6 +13,7 @@ from service.core.artifacts import Artifact
 from service.core.calibration import Calibration
 from service.core.products import Doubles, Rows, Votes, products_with
 from service.core.ranking import Contenders, Ranking, top_k
+from service.core.recommender import described
 
 
 class FoldIn(BaseModel):
@@ -99,6 +100,9 @@ class Factors:
         """Eigenvalues (dim,) and eigenvectors (dim, dim), a column each, of Y'Y."""
         self._mean_user = user_factors.sum(dim=0) / max(len(user_factors), 1) @ self._axes
         """Mean of the user factors in these axes, (dim,)."""
+
+    def __repr__(self) -> str:
+        return described(self)
 
     @classmethod
     def from_artifact(cls, artifact: Artifact) -> Self:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from service.core.artifacts import Artifact
 from service.core.ranking import Ranking
+from service.core.recommender import described
 
 _WEIGHTS_AT_ONCE: Final = 1 << 18
 """Weights added up at a time, 16 bytes each: what is worked on stays in the cache of a core."""
@@ -33,6 +34,9 @@ class ItemItem:
         """(tracks, width)"""
         self._profiles = profiles
         """(pairs,) x of each entry of the history."""
+
+    def __repr__(self) -> str:
+        return described(self)
 
     @classmethod
     def from_artifact(cls, artifact: Artifact) -> Self:

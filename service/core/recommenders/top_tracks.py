@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from service.core.artifacts import Artifact
+from service.core.recommender import described
 
 
 class TopTracks:
@@ -20,6 +21,9 @@ class TopTracks:
         self.history = artifact.history
         self.calibration = artifact.calibration
         self._device = artifact.device
+
+    def __repr__(self) -> str:
+        return described(self)
 
     @classmethod
     def from_artifact(cls, artifact: Artifact) -> Self:
