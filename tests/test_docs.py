@@ -1,6 +1,12 @@
 """The documentation says what the code does: every setting, metric, name and command in it is checked."""
 
 import re
+from collections.abc import Callable
+from functools import partial
+from importlib.util import module_from_spec, spec_from_file_location
+from inspect import signature
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -16,7 +22,10 @@ from service.settings import Settings
 from service.telemetry import Metrics
 from tests.core.worlds import ballots
 from tests.documentation import PAGES, ROOT, blocks, commands
+from tests.training import test_algorithms
+from tests.training.worlds import checkerboard, prepared
 from training.__main__ import parser
+from training.commands.parameters import described
 from training.models import ALGORITHMS
 
 OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
@@ -70,6 +79,46 @@ def test_the_strategy_that_the_page_on_adding_writes_ranks() -> None:
     votes = ballots([[1.0, 0.6, 0.0], [0.0, 0.6, 0.1]])  # 1 + 0, .36 + .36, 0 + .01
 
     assert torch.equal(names["enthusiasm"](votes, 3), torch.tensor([[0, 1, 2]]))
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> ModuleType:
+    """The model that the page on adding writes, as a file, where pydantic finds the docstrings of parameters."""
+    source = next(block for block in blocks(ROOT / "docs/adding.md", "python") if "class X(Algorithm)" in block)
+    (tmp_path / "x.py").write_text(source, encoding="utf-8")
+    spec = spec_from_file_location("x", tmp_path / "x.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    "demand",
+    [
+        test_algorithms.test_the_same_seed_fits_the_same_arrays,
+        test_algorithms.test_a_taste_is_told_from_popularity,
+        test_algorithms.test_what_is_loaded_scores_as_what_was_fitted,
+        test_algorithms.test_the_manifest_says_how_the_model_came_about,
+        test_algorithms.test_a_world_of_skips_alone_teaches_nothing_or_is_refused_in_words,
+        *(
+            partial(test_algorithms.test_a_tiny_world_has_scores_for_everybody, world=world)
+            for world in test_algorithms.EDGE_WORLDS
+        ),
+    ],
+)
+def test_the_model_that_the_page_on_adding_writes_does_what_is_demanded_of_models(
+    demand: Callable[..., None], written: ModuleType, tmp_path: Path
+) -> None:
+    given = {"tmp_path": tmp_path, "algorithm": written.X.preset(), "board": prepared(*checkerboard())}
+
+    demand(**{name: value for name, value in given.items() if name in signature(demand).parameters})
+
+
+def test_the_parameters_that_the_page_on_adding_writes_are_described(written: ModuleType) -> None:
+    shown = described("x", written.X)
+
+    assert "dim=128\n    Length of a vector. Searched by `tune`: 16 to 512.\n" in shown
+    assert "--preset original: dim=32\n" in shown
 
 
 @pytest.mark.parametrize(
