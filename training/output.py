@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PREPARED, REPLACED = "prepared", "replaced"
@@ -59,7 +59,7 @@ def replacing_files(out: Path) -> Iterator[Path]:
 
     Each file is there whole or not at all. If they cannot all be written, or one has no place to take, none takes its.
     """
-    with working_folder(out / "files") as folder:
+    with _gone_if_empty(out), working_folder(out / "files") as folder:
         yield folder
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         _sync_all(files)
@@ -70,6 +70,19 @@ def replacing_files(out: Path) -> Iterator[Path]:
             place.parent.mkdir(exist_ok=True)
             file.rename(place)
     _sync(out)
+
+
+@contextmanager
+def _gone_if_empty(out: Path) -> Iterator[None]:
+    """Take away the folders that were made for what then failed, or was interrupted."""
+    made = [place for place in (out, *out.parents) if not place.exists()]
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # one that is not empty by now stays, and so do those above it
+            for place in made:
+                place.rmdir()
+        raise
 
 
 def _recover(left: Path, out: Path) -> None:

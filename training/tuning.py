@@ -62,7 +62,10 @@ def tune(
             direction="maximize",
             load_if_exists=True,
         )
-    for done in range(len(finished(study)), trials):
+    there = len(finished(study))
+    if there:
+        progress(there, max(there, trials), note(study))
+    for done in range(there, trials):
         study.sampler = optuna.samplers.TPESampler(seed=(seed + done) % SEEDS)
         with _writable(storage):
             study.optimize(lambda trial: judged(trial, algorithm, data, metric, seed, device), n_trials=1)
@@ -91,7 +94,7 @@ def _readable(storage: Path | None) -> Iterator[None]:
     try:
         yield
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:  # whatever other JSON lines hold
-        raise DataError(f"{storage} is not a journal of trials ({error!r}); name another --storage") from error
+        raise DataError(f"{storage} is not a journal of trials; name another --storage") from error
 
 
 @contextmanager

@@ -501,7 +501,9 @@ def test_nobody_known_is_a_clear_error(models: Path, tmp_path: Path) -> None:
     write_world(world)
     write_split(world, "validation", [("nobody", "t01", 1.0)])
 
-    with pytest.raises(DataError, match="nobody to judge by"):
+    with pytest.raises(
+        DataError, match=r"unknown to a model \(1 to basic, 1 to fool, 1 to seer\), so there is nobody to judge by"
+    ):
         evaluate(Plan(data=world, models=models))
 
 

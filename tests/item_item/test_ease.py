@@ -183,3 +183,16 @@ def test_what_was_only_skipped_stays_in_the_history_and_out_of_the_model(algorit
 
     assert data.interactions.matrix.nnz == 7
     assert arrays["profile_weights"].tolist() == [0, 1, 1, 1, 1, 1, 1]
+
+
+def test_the_bar_says_when_the_matrix_is_inverted() -> None:
+    shown: list[tuple[int, int, str]] = []
+
+    plain(EASE).fit(
+        prepared(np.eye(3)),
+        seed=0,
+        device="cpu",
+        progress=lambda done, total, note="": shown.append((done, total, note)),
+    )
+
+    assert shown == [(3, 9, "counting"), (3, 9, "inverting"), (9, 9, "keeping the strongest")]

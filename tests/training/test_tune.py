@@ -21,7 +21,7 @@ from tests.training.worlds import checkerboard, frame, prepared, write
 from training.__main__ import main
 from training.data import ORDER, PreparedData, interactions_of
 from training.models import ALGORITHMS
-from training.models.algorithm import Algorithm, Choice, Range, silent
+from training.models.algorithm import Algorithm, Choice, Progress, Range, silent
 from training.models.item_knn import ItemKNN
 from training.models.wmf import WMF
 from training.presets import PresetFile
@@ -39,6 +39,7 @@ def search(
     data: PreparedData | None = None,
     algorithm: type[Algorithm] = ItemKNN,
     metric: str = "ndcg@5",
+    progress: Progress = silent,
 ) -> PresetFile:
     return tune(
         "item_knn",
@@ -49,7 +50,7 @@ def search(
         storage=storage,
         seed=seed,
         device="cpu",
-        progress=silent,
+        progress=progress,
     )
 
 
@@ -147,8 +148,10 @@ def test_a_search_ended_by_ctrl_c_says_so_in_one_line(tmp_path: Path) -> None:
 
 def test_trials_that_are_there_already_are_not_run_again(tmp_path: Path) -> None:
     first = search(3, tmp_path / "journal")
+    shown: list[tuple[int, int]] = []
 
-    assert search(2, tmp_path / "journal") == first
+    assert search(2, tmp_path / "journal", progress=lambda done, total, note="": shown.append((done, total))) == first
+    assert shown == [(3, 3)]
 
 
 class OtherDefaults(ItemKNN):
@@ -268,7 +271,7 @@ def test_a_file_that_is_no_journal_is_named(text: str, tmp_path: Path) -> None:
     storage = tmp_path / "notes"
     storage.write_bytes(text.encode("latin-1"))
 
-    with pytest.raises(DataError, match=r"notes is not a journal of trials"):
+    with pytest.raises(DataError, match=r"notes is not a journal of trials; name another --storage$"):
         search(1, storage)
     assert storage.read_bytes() == text.encode("latin-1")
 
@@ -294,12 +297,13 @@ def test_a_preset_has_to_be_called_a_file_that_train_takes(tmp_path: Path, capsy
 
 
 def test_a_model_is_trained_with_what_was_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data, models, out = write(tmp_path / "data", *checkerboard()), tmp_path / "models", tmp_path / "found.json"
+    folder, models = tmp_path / "my data", tmp_path / "models"
+    data, out = write(folder, *checkerboard()), folder / "found.json"
 
     assert main(["tune", "item_knn", "--data", str(data), "--trials", "3", "--out", str(out)]) == 0
     assert main(["train", "item_knn", "--data", str(data), "--models", str(models), "--preset", str(out)]) == 0
 
-    assert f"train item_knn --data {data} --preset {out}" in capsys.readouterr().out
+    assert f"python -m training train item_knn --data '{data}' --preset '{out}'" in capsys.readouterr().out
     parameters = ArtifactStore(models).manifest("item_knn").parameters
     found = json.loads(out.read_text())
     assert found["algorithm"] == "item_knn"

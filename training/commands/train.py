@@ -89,8 +89,9 @@ def run(args: argparse.Namespace) -> int:
 def planned(args: argparse.Namespace) -> list[Training]:
     """Return what the options ask for; whatever is wrong with them is found before any work."""
     overrides = overrides_of(args)
-    if args.model == ALL and (args.name or overrides):
-        raise ConfigurationError(f"{ALL} trains every model with its own parameters: leave --name and --set out")
+    given = [f"--{option}" for option in ("name", *SHORTCUTS, "set") if getattr(args, option)]
+    if args.model == ALL and given:
+        raise ConfigurationError(f"{ALL} trains every model with its own parameters: leave {', '.join(given)} out")
     return [
         Training(
             algorithm_name=name,

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shlex
 from pathlib import Path
 from typing import Final
 
@@ -71,8 +72,6 @@ def run(args: argparse.Namespace) -> int:
         )
     with writing(out):
         preset.write(out)
-    print(
-        f"{out}: {args.metric} {preset.value:.4f} on validation; "
-        f"python -m training train {args.model} --data {args.data} --preset {out}"
-    )
+    command = shlex.join(["train", args.model, "--data", str(args.data), "--preset", str(out)])
+    print(f"{out}: {args.metric} {preset.value:.4f} on validation; python -m training {command}")
     return 0

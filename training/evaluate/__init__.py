@@ -264,9 +264,10 @@ def _cohorts(plan: Plan, held_out: HeldOut, subjects: Sequence[Subject], given: 
 
 
 def _nobody(held_out: HeldOut, population: Population) -> str:
+    strangers = ", ".join(f"{n} to {name}" for name, n in population.unknown.items())
     return (
         f"the {held_out.split} split has {population.users} users, {population.nothing_relevant} of them with "
-        f"nothing relevant and the others unknown to a model ({population.unknown}), so there is nobody to judge by"
+        f"nothing relevant and the others unknown to a model ({strangers}), so there is nobody to judge by"
     )
 
 

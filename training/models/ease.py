@@ -133,7 +133,8 @@ class EASE(Algorithm):
         gram = np.empty((tracks, tracks), dtype=np.float32)
         for begin, rows in listeners.cooccurrence_blocks(_ROWS_AT_ONCE):
             gram[begin : begin + len(rows)] = rows
-            progress(begin, 3 * tracks, "counting")
+            progress(begin + len(rows), 3 * tracks, "counting")
+        progress(tracks, 3 * tracks, "inverting")
         inverse = inverted(gram, self._ridges(gram.diagonal()))
         diagonal = inverse.diagonal().copy()
         blocks = []

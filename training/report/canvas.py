@@ -69,6 +69,7 @@ def render(draw: Draw, theme: Theme) -> bytes:
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.axisbelow": True,
+            "axes.formatter.useoffset": False,
             "axes.edgecolor": theme.faint,
             "axes.grid": True,
             "grid.color": theme.faint,

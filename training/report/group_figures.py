@@ -64,7 +64,7 @@ def draw_fairness(theme: Theme, results: Results) -> Figure:
         shown = [row for row in rows if row.model == model]
         accuracy = [row.metrics[f"ndcg@{k}"] for row in shown]
         if shown:
-            _draw_plane(axis, theme, theme.colour(models.index(model)), shown, accuracy, [fairness(r) for r in shown])
+            draw_plane(axis, theme, theme.colour(models.index(model)), shown, accuracy, [fairness(r) for r in shown])
         axis.set_title(model)
         axis.set_xlabel(f"mean nDCG@{k} of the members")
         axis.set_ylabel(title)
@@ -92,7 +92,7 @@ def _height(rows: Sequence[GroupRow]) -> float:
     return max(2.6, 0.17 * len({row.strategy for row in rows}) + 0.7)
 
 
-def _draw_plane(
+def draw_plane(
     axis: Axes,
     theme: Theme,
     colour: str,
@@ -106,9 +106,8 @@ def _draw_plane(
         [e.mean for e in across], means, whiskers(up), whiskers(across),
         fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.35,
     )  # fmt: skip
-    low, high = min(e.ends[0] for e in up), max(e.ends[1] for e in up)
-    reach = max(high - low, 0.01)
-    axis.set_ylim(low - 0.05 * reach, high + 0.05 * reach)
+    axis.set_xlim(_limits(across))
+    axis.set_ylim(_limits(up))
     bottom, top = axis.get_ylim()
     heights = spread_out([(mean - bottom) / (top - bottom) for mean in means], 1 / max(_NAMES, len(rows)))
     for row, point, mean, height in zip(rows, across, means, heights, strict=True):
@@ -116,6 +115,13 @@ def _draw_plane(
         if row.default:
             axis.plot(point.mean, mean, "o", ms=9.5, mfc="none", mec=theme.ink, mew=1)
         name_at_the_side(axis, theme, row.strategy, (point.mean, mean), height, bold=row.default)
+
+
+def _limits(estimates: Sequence[Estimate]) -> tuple[float, float]:
+    """Return what shows all intervals with a margin, a hundredth at least: figures that are all alike are a point."""
+    low, high = min(e.ends[0] for e in estimates), max(e.ends[1] for e in estimates)
+    reach = max(high - low, 0.01)
+    return low - 0.05 * reach, high + 0.05 * reach
 
 
 def draw_sessions(theme: Theme, results: Results) -> Figure:
