@@ -26,7 +26,7 @@ from training.prepare.groups import write_groups
 from training.prepare.report import PairCounts, Report, count_pairs, density
 from training.prepare.splits import NAMES, Split, make_pairs
 from training.prepare.staging import columns_of, count_suspects, name_suspects, stage
-from training.sources import Source, find_sources
+from training.sources import LookCloserError, Source, find_sources
 from training.sources.columns import EVENTS, GROUP_EVENTS, Vocabulary
 from training.sources.rejected import find_rejected, make_tables, write
 from training.sources.sql import text
@@ -107,10 +107,17 @@ def of_group_events(settings: PrepareSettings) -> PrepareSettings:
 
 
 def _prepare(settings: PrepareSettings, who: Listener, prepared: Path, work: Path) -> Report:
+    try:
+        return _attempt(settings, who, prepared, work, closely=False)
+    except LookCloserError:
+        return _attempt(settings, who, prepared, work, closely=True)
+
+
+def _attempt(settings: PrepareSettings, who: Listener, prepared: Path, work: Path, *, closely: bool) -> Report:
     work.mkdir()
     try:
         with open_database(settings.memory_limit, settings.threads, work) as database:
-            return database.run(partial(_prepare_events, database, settings, who, prepared, work))
+            return database.run(partial(_prepare_events, database, settings, who, prepared, work, closely=closely))
     finally:
         shutil.rmtree(work)
 
@@ -131,12 +138,14 @@ def _check(settings: PrepareSettings, out: Path) -> None:
         raise DataError(f"{out} holds {foreign[0]!r}, which is no prepared data; it will not be replaced")
 
 
-def _prepare_events(database: Database, settings: PrepareSettings, who: Listener, out: Path, work: Path) -> Report:
+def _prepare_events(
+    database: Database, settings: PrepareSettings, who: Listener, out: Path, work: Path, *, closely: bool
+) -> Report:
     connection = database.connection
 
     def find(paths: Sequence[Path], vocabulary: Vocabulary) -> list[Source]:
         told = settings.columns if vocabulary is EVENTS else {}
-        return find_sources(connection, paths, vocabulary, told, work)
+        return find_sources(connection, paths, vocabulary, told, work, closely=closely)
 
     vocabulary = EVENTS if who == "user" else GROUP_EVENTS
     logs = [find(paths, vocabulary) for paths in (settings.events, settings.validation, settings.test)]

@@ -1,6 +1,6 @@
 """Reading logs of any known format as text, with DuckDB; nothing here knows what an event means."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -9,11 +9,20 @@ import duckdb
 
 from service.core.errors import DataError
 from training.sources import sql
-from training.sources.columns import EVENTS, GROUP_EVENTS, Vocabulary, delimiter, detect
+from training.sources.columns import (
+    EVENTS,
+    GROUP_EVENTS,
+    Vocabulary,
+    delimiter,
+    detect,
+    is_enough,
+    keys_of,
+    keys_to_watch,
+)
 from training.sources.files import LogFile, check_lines, find_files, unpack
-from training.sources.sql import Source
+from training.sources.sql import LookCloserError, Source
 
-__all__ = ["Source", "find_sources"]
+__all__ = ["LookCloserError", "Source", "find_sources"]
 
 NESTED = ("STRUCT", "MAP", "UNION")
 """How types of Parquet columns begin that hold several values; those of lists end with ]."""
@@ -25,12 +34,16 @@ def find_sources(
     vocabulary: Vocabulary,
     told: Mapping[str, str],
     unpacked: Path,
+    *,
+    closely: bool = False,
 ) -> list[Source]:
     """Return the files that paths name, grouped so that one query reads each group.
 
-    `told` maps roles to columns where the user said so; packed Parquet files are unpacked into a folder.
+    `told` maps roles to columns where the user said so; packed Parquet files are unpacked into a folder. The first
+    lines of JSON say what its keys are, as they do in nearly every log; where they do not, reading the sources raises
+    LookCloserError, and with `closely` all lines are looked at.
     """
-    single = [_source(connection, file, vocabulary, told, unpacked) for file in find_files(paths)]
+    single = [_source(connection, file, vocabulary, told, unpacked, closely=closely) for file in find_files(paths)]
     groups = [list(group) for _, group in groupby(single, key=_make)]
     return [replace(group[0], files=tuple(file for source in group for file in source.files)) for group in groups]
 
@@ -50,12 +63,13 @@ def _source(
     vocabulary: Vocabulary,
     told: Mapping[str, str],
     unpacked: Path,
+    *,
+    closely: bool,
 ) -> Source:
+    if file.format == "json":
+        return _json(connection, file, vocabulary, told, closely=closely)
     if file.format != "parquet":
-        source = Source((file,), detect(file, vocabulary, None, told), vocabulary)
-        if file.format == "json" and not (source.has_fast_reader and vocabulary in (EVENTS, GROUP_EVENTS)):
-            check_lines(file)
-        return source
+        return Source((file,), detect(file, vocabulary, None, told), vocabulary)
     file = unpack(file, unpacked)
     types = _describe(connection, file)
     columns = detect(file, vocabulary, tuple(types), told)
@@ -66,6 +80,35 @@ def _source(
                 f"{file.path}: the {role}, column {columns.names[place]!r}, is no text or number but {type_}"
             )
     return Source((file,), columns, vocabulary, tuple(types.values()))
+
+
+def _json(
+    connection: duckdb.DuckDBPyConnection,
+    file: LogFile,
+    vocabulary: Vocabulary,
+    told: Mapping[str, str],
+    *,
+    closely: bool,
+) -> Source:
+    seen = keys_of(file)
+    watched = keys_to_watch(seen, vocabulary, told) if file.goes_on else ()
+    if closely or not is_enough(seen, vocabulary, told):
+        seen, watched = seen + _find_keys(connection, file, watched), ()
+    source = Source((file,), replace(detect(file, vocabulary, seen, told), watched=watched), vocabulary)
+    if not (source.has_fast_reader and vocabulary in (EVENTS, GROUP_EVENTS)):
+        check_lines(file)
+    return source
+
+
+def _find_keys(connection: duckdb.DuckDBPyConnection, file: LogFile, wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return those of the wanted keys that some line of a file has with a value."""
+    if not wanted:
+        return ()
+    try:
+        found = connection.execute(f"SELECT {sql.counts(wanted)} FROM {sql.objects([file], wanted)}").fetchone() or ()
+    except (duckdb.IOException, duckdb.InvalidInputException):  # said, with the line, when the file is read
+        return ()
+    return tuple(key for key, lines in zip(wanted, found, strict=True) if lines)
 
 
 def _make(source: Source) -> tuple[object, ...]:

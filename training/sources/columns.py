@@ -56,6 +56,8 @@ class Columns:
     roles: tuple[tuple[str, int], ...]
     """Pairs (role, place in `names`)."""
     header: bool
+    watched: tuple[str, ...] = ()
+    """Of JSON lines that were not all looked at: keys that would play a role which none of those seen plays."""
 
     def place(self, role: str) -> int | None:
         """Return where in `names` a role is, None where the file has none."""
@@ -65,16 +67,15 @@ class Columns:
 def detect(file: LogFile, vocabulary: Vocabulary, names: Sequence[str] | None, told: Mapping[str, str]) -> Columns:
     """Find the roles of a file's columns.
 
-    `names` are those of a Parquet file, `told` what the user said: role to column name, to column number
-    (from 1) in a file without header, or to "" for none. Raises DataError where a required role is not found.
+    `names` are those of a Parquet file or of JSON lines, `told` what the user said: role to column name, to column
+    number (from 1) in a file without header, or to "" for none. Raises DataError where a required role is not found.
     """
     if file.format == "adjacency":
         return Columns(("user", "track"), (("user", 0), ("track", 1)), header=False)
-    seen = tuple(names) if names is not None else _names(file)
+    seen = tuple(names) if names is not None else tuple(name.strip() for name in _first_row(file))
     if told and all(column.isdecimal() for column in told.values()) and not set(told.values()) & set(seen):
         return _numbered(file, len(seen), told)
-    plain = {_plain(name): place for place, name in reversed(list(enumerate(seen)))}
-    roles = {role: place for role, known in vocabulary.names.items() if (place := _first(plain, known)) is not None}
+    roles = _recognised(seen, vocabulary)
     for role, column in told.items():
         if column and column not in seen:
             raise DataError(_not_found(file, seen, f"there is no column {column!r} for {role}"))
@@ -87,31 +88,8 @@ def detect(file: LogFile, vocabulary: Vocabulary, names: Sequence[str] | None, t
     return Columns(seen, tuple(sorted(roles.items())), header=file.format in ("csv", "tsv"))
 
 
-def delimiter(file: LogFile) -> str:
-    """Return what separates the columns of a CSV or TSV file; a .csv may use semicolons or tabs."""
-    if file.format == "tsv":
-        return "\t"
-    return max(",;\t", key=file.head[0].count)
-
-
-def read_rows(lines: Iterable[str], separator: str) -> Iterator[list[str]]:
-    """Yield the fields of each row; a TSV file has no quotes, so there every line is a row."""
-    if separator == "\t":
-        return csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE)
-    return csv.reader(lines, delimiter=separator)
-
-
-def _names(file: LogFile) -> tuple[str, ...]:
-    if file.format == "json":
-        return _keys(file)
-    return tuple(name.strip() for name in _first_row(file))
-
-
-def _first_row(file: LogFile) -> list[str]:
-    return next(read_rows(file.head[:1], delimiter(file)), [])
-
-
-def _keys(file: LogFile) -> tuple[str, ...]:
+def keys_of(file: LogFile) -> tuple[str, ...]:
+    """Return the keys in the first lines of a file of JSON; DataError where none of them is an object with keys."""
     keys: dict[str, None] = {}
     for line in file.head:
         try:
@@ -128,6 +106,43 @@ def _keys(file: LogFile) -> tuple[str, ...]:
     return tuple(keys)
 
 
+def keys_to_watch(seen: Sequence[str], vocabulary: Vocabulary, told: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the keys that would matter if they came after those that were `seen`.
+
+    These are what the user told, and what a role that nothing seen plays may be called: in the manner of the keys that
+    were seen, or as in the vocabulary. Of keys that differ in case alone there is one, for DuckDB tells no more apart.
+    """
+    roles = _recognised(seen, vocabulary)
+    names = [name for role, known in vocabulary.names.items() if role not in {*roles, *told} for name in known]
+    in_manner = [_in_manner_of(seen[place], name) for place in roles.values() for name in names]
+    keys = [key for key in (*told.values(), *in_manner, *names) if key and key not in seen]
+    return tuple({key.lower(): key for key in reversed(keys)}.values())
+
+
+def is_enough(seen: Sequence[str], vocabulary: Vocabulary, told: Mapping[str, str]) -> bool:
+    """Whether all that was told and all that is required is among the keys that were seen."""
+    found = _recognised(seen, vocabulary).keys() | told.keys()
+    return {column for column in told.values() if column} <= set(seen) and found.issuperset(vocabulary.required)
+
+
+def delimiter(file: LogFile) -> str:
+    """Return what separates the columns of a CSV or TSV file; a .csv may use semicolons or tabs."""
+    if file.format == "tsv":
+        return "\t"
+    return max(",;\t", key=file.head[0].count)
+
+
+def read_rows(lines: Iterable[str], separator: str) -> Iterator[list[str]]:
+    """Yield the fields of each row; a TSV file has no quotes, so there every line is a row."""
+    if separator == "\t":
+        return csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE)
+    return csv.reader(lines, delimiter=separator)
+
+
+def _first_row(file: LogFile) -> list[str]:
+    return next(read_rows(file.head[:1], delimiter(file)), [])
+
+
 def _numbered(file: LogFile, width: int, told: Mapping[str, str]) -> Columns:
     roles = {role: int(number) - 1 for role, number in told.items()}
     names = tuple(str(number + 1) for number in range(width))
@@ -135,6 +150,23 @@ def _numbered(file: LogFile, width: int, told: Mapping[str, str]) -> Columns:
         raise DataError(_not_found(file, names, f"no such column numbers: {', '.join(told.values())}"))
     _demand(file, names, EVENTS, roles)
     return Columns(names, tuple(sorted(roles.items())), header=False)
+
+
+def _recognised(seen: Sequence[str], vocabulary: Vocabulary) -> dict[str, int]:
+    """Return the roles that columns play by their names, and the places of these columns."""
+    plain = {_plain(name): place for place, name in reversed(list(enumerate(seen)))}
+    return {role: place for role, known in vocabulary.names.items() if (place := _first(plain, known)) is not None}
+
+
+def _in_manner_of(key: str, name: str) -> str:
+    """Return a name of a vocabulary as a key is written: beside `userId`, `event_type` is `eventType`."""
+    words = name.split("_")
+    if key.isupper():
+        words = [word.upper() for word in words]
+    elif not key.islower():
+        first = words[0] if key[0].islower() else words[0].title()
+        words = [first, *(word.title() for word in words[1:])]
+    return next((sign for sign in key if sign in "_- "), "").join(words)
 
 
 def _plain(name: str) -> str:

@@ -45,6 +45,8 @@ class LogFile:
     """json, csv, tsv, adjacency or parquet."""
     head: tuple[str, ...] = ()
     """Its first lines that are not blank; empty for Parquet."""
+    goes_on: bool = False
+    """Whether there is more than its head."""
     byte_order_mark: bool = False
     mixes_line_ends: bool = False
     """Of a .csv file: whether lines end in different ways, which a strict reader of quotes does not take."""
@@ -111,7 +113,7 @@ def _look_into(path: Path) -> LogFile:
         raise DataError(f"{path} is cut short: an empty file is not a gzip file")
     if format_ == "parquet":
         return LogFile(path, format_)
-    start = _start(path)
+    start, goes_on = _start(path)
     if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) or b"\0" in start[:2]:
         raise DataError(f"{path} is not in UTF-8 but looks like UTF-16; iconv -f UTF-16 -t UTF-8 makes it so")
     # Not splitlines(), for which a title with U+2028 or U+0085 in it is two lines.
@@ -120,14 +122,17 @@ def _look_into(path: Path) -> LogFile:
         format_ = "tsv" if any("\t" in line for line in head) else "adjacency"
     mixes = format_ != "json" and _mixes_line_ends(path)
     byte_order_mark = start.startswith(BOM_UTF8)
-    return LogFile(path, format_, head, byte_order_mark, mixes_line_ends=mixes and format_ == "csv")
+    return LogFile(path, format_, head, goes_on, byte_order_mark, mixes_line_ends=mixes and format_ == "csv")
 
 
-def _start(path: Path) -> bytes:
+def _start(path: Path) -> tuple[bytes, bool]:
+    """Return the first whole lines of a file, and whether it goes on behind them."""
     with _reading(path) as file:
         start = file.read(HEAD)
+    if len(start) < HEAD:
+        return start, False
     # A line that the limit cuts in two is left out, unless it is the only one.
-    return start if len(start) < HEAD else start[: start.rfind(b"\n") + 1] or start
+    return start[: start.rfind(b"\n") + 1] or start, True
 
 
 def check_lines(file: LogFile) -> None:

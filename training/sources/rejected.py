@@ -18,7 +18,7 @@ import duckdb
 from service.core.errors import DataError
 from training.sources.columns import delimiter, read_rows
 from training.sources.files import LONGEST_OBJECT, LogFile, find_long_object, open_log
-from training.sources.sql import KEY_SEPARATOR, Source, relation
+from training.sources.sql import KEY_SEPARATOR, LATE, LookCloserError, Source, relation
 
 Line = TypeVar("Line")
 
@@ -74,6 +74,8 @@ def keep_refused(connection: duckdb.DuckDBPyConnection, source: Source, rejects:
 
 def unreadable_file(connection: duckdb.DuckDBPyConnection, source: Source, error: duckdb.Error) -> DataError:
     """Return the error for a query that failed over several files, naming the one that fails alone."""
+    if LATE in str(error):
+        return LookCloserError(str(error))
     if TOO_LONG in str(error):
         for file in source.files:
             if (number := find_long_object(file.path)) is not None:

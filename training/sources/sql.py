@@ -2,9 +2,10 @@
 
 import glob
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from service.core.errors import DataError
 from training.sources.columns import Columns, Vocabulary, delimiter
 from training.sources.files import LogFile
 
@@ -16,6 +17,13 @@ NO_SEPARATOR, NO_NULL = "\x01", "\x02"
 
 BUFFER = 4_000_000
 """Bytes that each thread reads at a time; DuckDB's own 32 MB cost memory and no time is won."""
+
+LATE = "keys that matter come late"
+"""What a query raises that meets a key it only watches for."""
+
+
+class LookCloserError(DataError):
+    """Sources hold what their first lines did not show: find them again, `closely`."""
 
 
 @dataclass(frozen=True)
@@ -95,23 +103,44 @@ def fields(source: Source, rejects: str) -> str:
     if not source.has_fast_reader:
         return relation(source, rejects)
     keys = {role: source.columns.names[place] for role, place in source.columns.roles}
-    columns = ", ".join(f"{text(key)}: 'VARCHAR'" for key in keys.values())
     names = {role: _name(key) for role, key in keys.items()}
+    broken = _broken(f"coalesce({', '.join(names.values())}) IS NULL", map(_name, source.columns.watched))
     return (
-        f"SELECT file, coalesce({', '.join(names.values())}) IS NULL AS broken, {_columns(source, names)} "
-        f"FROM read_json({paths(source.files)}, format = 'newline_delimited', columns = {{{columns}}}, "
+        f"SELECT file, {broken} AS broken, {_columns(source, names)} "
+        f"FROM {objects(source.files, [*keys.values(), *source.columns.watched])}"
+    )
+
+
+def objects(files: Sequence[LogFile], keys: Sequence[str]) -> str:
+    """Return SQL for JSON lines as rows: a text for each key, and the file."""
+    columns = ", ".join(f"{text(key)}: 'VARCHAR'" for key in dict.fromkeys(keys))
+    return (
+        f"read_json({paths(files)}, format = 'newline_delimited', columns = {{{columns}}}, "
         f"ignore_errors = true, filename = 'file')"
     )
 
 
+def counts(columns: Sequence[str]) -> str:
+    """Return SQL for how many rows have a value in each of some columns."""
+    return ", ".join(f"count({_name(column)})" for column in columns)
+
+
+def _broken(condition: str, watched: Iterable[str]) -> str:
+    """Return SQL for a condition that stops the query where anything watched is there."""
+    there = " OR ".join(f"{value} IS NOT NULL" for value in watched)
+    return f"CASE WHEN {there} THEN error({text(LATE)}) ELSE {condition} END" if there else condition
+
+
 def _json_lines(source: Source, files: str, rejects: str) -> str:
     keys = {role: source.columns.names[place] for role, place in source.columns.roles}
-    shape = text(json.dumps(dict.fromkeys(keys.values(), "VARCHAR"), ensure_ascii=False))
-    found = {role: f"struct_extract(record, {text(key)})" for role, key in keys.items()}
+    watched = source.columns.watched
+    shape = text(json.dumps(dict.fromkeys([*keys.values(), *watched], "VARCHAR"), ensure_ascii=False))
+    found = {role: _value(key) for role, key in keys.items()}
+    broken = _broken("NOT valid OR ltrim(text) NOT LIKE '{%'", map(_value, watched))
     # json_transform stops at a broken line, so json_valid comes first; try() would go row by row wherever one is.
     record = f"CASE WHEN valid THEN json_transform(text, {shape}) END"
     return (
-        f"SELECT file, NULL::BIGINT AS line, text AS key, NOT valid OR ltrim(text) NOT LIKE '{{%' AS broken, "
+        f"SELECT file, NULL::BIGINT AS line, text AS key, {broken} AS broken, "
         f"{_columns(source, found)} FROM (SELECT *, {record} AS record "
         f"FROM (SELECT file, text, json_valid(text) AS valid FROM {_lines(files, rejects)})) "
         f"WHERE valid OR trim(text, ' \t\r') <> ''"
@@ -162,6 +191,10 @@ def _as_text(name: str, type_: str) -> str:
         whole = f"{name} = trunc({name}) AND abs({name}) < 1e15"
         return f"CASE WHEN {whole} THEN {name}::BIGINT::VARCHAR ELSE {name}::VARCHAR END"
     return f"{name}::VARCHAR"
+
+
+def _value(key: str) -> str:
+    return f"struct_extract(record, {text(key)})"
 
 
 def _name(column: str) -> str:
