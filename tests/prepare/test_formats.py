@@ -98,6 +98,28 @@ def test_whole_numbers_of_parquet_stay_exact_even_where_nulls_made_floats_of_the
     assert report.dropped["no_user"] == 1
 
 
+def test_nan_is_missing_as_null_is_wherever_it_stands_in_parquet(tmp_path: Path) -> None:
+    nan, time = float("nan"), 1_704_067_200.0  # 2024-01-01
+    floats = {
+        "user_id": pa.array([nan, 2.0, 3.0, 4.0, 5.0]),
+        "track_id": pa.array([1.0, nan, 3.0, 4.0, 5.0]),
+        "is_listened": pa.array([1.0, 1.0, nan, 1.0, 1.0], pa.float32()),
+        "timestamp": pa.array([time, time, time, nan, time]),
+    }
+    durations = {"id": pa.array(["1", "3", "4", "5"]), "duration_ms": pa.array([nan, 1.0, 1.0, 5.0])}
+    log, tracks = write_parquet(tmp_path / "log.parquet", floats), write_parquet(tmp_path / "t.parquet", durations)
+
+    report = run(tmp_path / "out", log, tracks=[tracks])
+
+    assert scores(tmp_path / "out") == {("4", "4"): 1.0, ("5", "5"): 1.0}
+    assert {reason: rows for reason, rows in report.dropped.items() if rows} == {
+        "no_event_type": 1,
+        "no_track": 1,
+        "no_user": 1,
+    }
+    assert [row[5] for row in rows(tmp_path / "out" / "tracks.parquet")] == [None, 1, 1, 5]
+
+
 def test_parquet_times_are_read_whatever_their_type(tmp_path: Path) -> None:
     seconds = 1_704_067_200  # 2024-01-01
     for name, time in {

@@ -177,12 +177,13 @@ def test_bad_csv_rows_are_numbered_by_line_even_after_rows_of_several_lines(tmp_
 
 
 def test_counts_and_positions_must_be_whole_numbers(tmp_path: Path) -> None:
-    lines = ["user\ttrack\tcount\tposition", "u\ta\t2\t1", "u\tb\t2.5\t1", "u\tc\t-1\t1", "u\td\t\t1", "u\te\t2\tx"]
+    wrong = ["u\tb\t2.5\t1", "u\tc\t-1\t1", "u\td\t\t1", "u\te\t2\tx", "u\tf\t1e300\t1", "u\tg\tnan\t1"]
+    lines = ["user\ttrack\tcount\tposition", "u\ta\t2\t1", *wrong]
 
     run(tmp_path / "out", write_lines(tmp_path / "log.tsv", lines))
 
     assert scores(tmp_path / "out") == {("u", "a"): 2.0}
-    assert [row["line"] for row in rejected(tmp_path / "out")] == [3, 4, 5, 6]
+    assert [row["line"] for row in rejected(tmp_path / "out")] == [3, 4, 5, 6, 7, 8]
 
 
 def test_unreadable_rows_of_parquet_are_numbered_too(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from training.prepare.cleaning import count
 from training.prepare.staging import BREAKS_LINES, CONTROL
 from training.sources import Source
 from training.sources.columns import Vocabulary
-from training.sources.rejected import BROKEN, keep_refused, unreadable_file
+from training.sources.rejected import BROKEN, FAILURES, keep_refused, unreadable_file
 from training.sources.sql import relation
 
 TRACKS = Vocabulary(
@@ -80,7 +80,7 @@ def _read(connection: duckdb.DuckDBPyConnection, table: str, sources: Sequence[S
                         * EXCLUDE (file, line, key, broken)
                     FROM ({relation(source, rejects)})"""
             )
-        except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        except FAILURES as error:
             raise unreadable_file(connection, source, error) from error
         keep_refused(connection, source, rejects)
     connection.execute("INSERT INTO unreadable SELECT file, line, problem, key FROM raw WHERE problem IS NOT NULL")

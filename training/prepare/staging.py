@@ -14,7 +14,7 @@ import duckdb
 from training.prepare.cleaning import COLUMNS, DROPPED, LISTENING, Counts, count, is_listening
 from training.prepare.database import in_order
 from training.sources import Source
-from training.sources.rejected import BROKEN, keep_refused, name_lines, unreadable_file, write
+from training.sources.rejected import BROKEN, FAILURES, keep_refused, name_lines, unreadable_file, write
 from training.sources.sql import fields, relation, text
 
 EARLIEST, LATEST = "1990-01-01", "2100-01-01"
@@ -156,7 +156,7 @@ def _stage(connection: duckdb.DuckDBPyConnection, split: int, source: Source, co
     try:
         with in_order(connection):
             connection.execute(f"INSERT INTO staged BY NAME {_judged(source, split, columns, fields(source, rejects))}")
-    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+    except FAILURES as error:
         raise unreadable_file(connection, source, error) from error
     if not source.has_fast_reader:
         keep_refused(connection, source, rejects)
@@ -214,8 +214,10 @@ def _judged(source: Source, split: int, columns: Sequence[str], rows: str) -> st
     spelt, unusual, type_ = _fate("event_text", SPELT), UNUSUAL, "lower(trim(event_text))"
     if not source.has("event"):
         spelt, unusual, type_ = "'play'::fate", "NULL", "NULL"
+    # A count beyond INTEGER makes its row unreadable, and must not stop the others.
+    values = ["try_cast(amount AS INTEGER) AS amount" if column == "amount" else column for column in columns]
     return f"""
-        SELECT {", ".join(("file", "user_id", "track_id", *columns))},
+        SELECT {", ".join(("file", "user_id", "track_id", *values))},
             CASE WHEN problem IS NOT NULL THEN 'unreadable'::fate
                  WHEN (track_id IS NULL OR user_id IS NULL) AND {is_listening("known")}
                  THEN CASE WHEN track_id IS NULL THEN 'no_track'::fate ELSE 'no_user'::fate END

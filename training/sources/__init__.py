@@ -20,6 +20,7 @@ from training.sources.columns import (
     keys_to_watch,
 )
 from training.sources.files import LogFile, check_lines, find_files, unpack
+from training.sources.rejected import FAILURES
 from training.sources.sql import LookCloserError, Source
 
 __all__ = ["LookCloserError", "Source", "find_sources"]
@@ -52,8 +53,8 @@ def _describe(connection: duckdb.DuckDBPyConnection, file: LogFile) -> dict[str,
     """Return the columns of a Parquet file and their types."""
     try:
         found = connection.execute(f"DESCRIBE FROM read_parquet({sql.paths([file])})").fetchall()
-    except (duckdb.IOException, duckdb.InvalidInputException) as error:
-        raise DataError(f"{file.path} cannot be read: {error}") from error
+    except FAILURES as error:
+        raise DataError(f"{file.path} cannot be read: {str(error).partition(chr(10))[0]}") from error
     return {str(column): str(type_) for column, type_, *_ in found}
 
 
@@ -106,7 +107,7 @@ def _find_keys(connection: duckdb.DuckDBPyConnection, file: LogFile, wanted: Seq
         return ()
     try:
         found = connection.execute(f"SELECT {sql.counts(wanted)} FROM {sql.objects([file], wanted)}").fetchone() or ()
-    except (duckdb.IOException, duckdb.InvalidInputException):  # said, with the line, when the file is read
+    except FAILURES:  # said, with the line, when the file is read
         return ()
     return tuple(key for key, lines in zip(wanted, found, strict=True) if lines)
 

@@ -39,6 +39,9 @@ BAD_ENCODING = "invalid encoding"
 TOO_LONG = "maximum_object_size"
 """What DuckDB's JSON reader names when a line is too long for it."""
 
+FAILURES = (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException)
+"""What DuckDB raises for a file that it cannot read, or in which it finds what it cannot convert."""
+
 AT_A_TIME = 200_000
 """Unreadable rows that are looked for in one walk; bounds the memory."""
 
@@ -85,7 +88,7 @@ def unreadable_file(connection: duckdb.DuckDBPyConnection, source: Source, error
         alone = relation(replace(source, files=(file,)), f"probe_{number}")
         try:
             connection.execute(f"SELECT count(*) FROM ({alone})")
-        except (duckdb.IOException, duckdb.InvalidInputException):
+        except FAILURES:
             guilty = (file,)
             break
     names = ", ".join(str(file.path) for file in guilty)

@@ -186,10 +186,14 @@ def _parquet(source: Source, files: str) -> str:
 
 
 def _as_text(name: str, type_: str) -> str:
-    """Cast to text; whole numbers that were stored as floats, as pandas does beside a null, lose their .0."""
+    """Cast to text; whole numbers that were stored as floats, as pandas does beside a null, lose their .0.
+
+    NaN is how pandas writes what is missing. It passes any condition that holds for the least and the greatest number
+    of a file, because the statistics leave it out and DuckDB trusts them; so the cast itself must not fail.
+    """
     if type_ in ("FLOAT", "DOUBLE"):
         whole = f"{name} = trunc({name}) AND abs({name}) < 1e15"
-        return f"CASE WHEN {whole} THEN {name}::BIGINT::VARCHAR ELSE {name}::VARCHAR END"
+        return f"nullif(CASE WHEN {whole} THEN try_cast({name} AS BIGINT)::VARCHAR ELSE {name}::VARCHAR END, 'nan')"
     return f"{name}::VARCHAR"
 
 
