@@ -260,6 +260,12 @@ def test_unknown_columns_are_named_with_their_file_and_the_way_out(tmp_path: Pat
         run(tmp_path / "out", log)
 
 
+@pytest.mark.parametrize("name", ["log.jsonl", "log.csv", "log.parquet"])
+def test_a_column_in_two_roles_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=rf"{name}: column 'track_id' cannot be both track and user; columns found: "):
+        run(tmp_path / "out", write(tmp_path / name), columns={"user": "track_id"})
+
+
 def test_a_packed_file_that_is_cut_short_is_named(tmp_path: Path) -> None:
     whole = write_json(tmp_path / "whole.jsonl", [event("u", "a")])
     for suffix, content in {"jsonl": whole.read_bytes() * 5000, "parquet": b"x" * 5000}.items():

@@ -183,9 +183,14 @@ def _last_is_whole(file: LogFile) -> bool:
 
 
 def _demand(file: LogFile, seen: Sequence[str], vocabulary: Vocabulary, roles: Mapping[str, int]) -> None:
+    """Raise DataError where a required role is not found, or a column plays two."""
     for role in vocabulary.required:
         if role not in roles:
             raise DataError(_not_found(file, seen, f"no column is known to be the {role}", vocabulary))
+    of_place: dict[int, str] = {}
+    for role, place in roles.items():
+        if (other := of_place.setdefault(place, role)) != role:
+            raise DataError(_not_found(file, seen, f"column {seen[place]!r} cannot be both {other} and {role}"))
 
 
 def _not_found(file: LogFile, seen: Sequence[str], what: str, vocabulary: Vocabulary = EVENTS) -> str:
