@@ -1,6 +1,5 @@
 """Who listens together: groups drawn from listeners, or read from a file."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from service.core.errors import DataError
 from service.core.faults import said
 from service.core.ids import UNKNOWN, IdIndex
 from training.data import read_table
+from training.ids import fault_of
 from training.json_lines import read_lines
 
 GroupType = Literal["random", "similar", "divergent"]
@@ -25,6 +25,9 @@ GROUP_TYPES: Final[tuple[GroupType, ...]] = get_args(GroupType)
 
 CANDIDATES: Final = 1000
 """Listeners, drawn at random, among whom a similar or divergent group looks for its next member."""
+
+
+_EXAMPLE: Final = '{"group_id": "...", "user_ids": ["...", ...]}'
 
 
 class Group(BaseModel):
@@ -40,6 +43,20 @@ class Group(BaseModel):
     def _each_once(cls, user_ids: tuple[str, ...]) -> tuple[str, ...]:
         """Give who is named twice one say, as the service does."""
         return tuple(dict.fromkeys(user_ids))
+
+
+class _GivenGroup(Group):
+    """One that somebody wrote down; those of prepared data have been through this."""
+
+    @field_validator("group_id", "user_ids")
+    @classmethod
+    def _are_ids(cls, named: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for public_id in (named,) if isinstance(named, str) else named:
+            if fault := fault_of(public_id):
+                raise ValueError(fault)
+            if not public_id:
+                raise ValueError("an id must not be empty")
+        return named
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,15 +135,20 @@ def _cosines(tastes: csr_array, taste: csr_array) -> NDArray[np.float64]:
 
 
 def read_groups(path: Path | str) -> list[Group]:
-    """Return the groups of a file of JSON lines; DataError names the line that is not one, or a group named twice."""
+    """Return the groups of a file of JSON lines, which may be packed.
+
+    DataError for a file that cannot be read or names no group, and for the first line that is no group or a second time
+    the same one.
+    """
     path = Path(path)
-    groups = [group for _, group in read_lines(path, Group, '{"group_id": "...", "user_ids": ["...", ...]}')]
-    if not groups:
-        raise DataError(f"{path} names no group")
-    [(group_id, times)] = Counter(group.group_id for group in groups).most_common(1)
-    if times > 1:
-        raise DataError(f"{path}: group {group_id!r} is there {times} times")
-    return groups
+    lines = read_lines(path, _GivenGroup, _EXAMPLE)
+    if not lines:
+        raise DataError(f"{path} names no group; each line is one, {_EXAMPLE}")
+    first: dict[str, int] = {}
+    for number, group in lines:
+        if (before := first.setdefault(group.group_id, number)) != number:
+            raise DataError(f"{path}, line {number}: group {group.group_id!r} is in line {before} already")
+    return [Group(group_id=group.group_id, user_ids=group.user_ids) for _, group in lines]
 
 
 def prepared_groups(folder: Path | str) -> list[Group]:

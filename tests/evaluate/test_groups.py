@@ -1,5 +1,6 @@
 """Who listens together: drawn by taste, or read from a file."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -107,6 +108,9 @@ def test_a_line_that_is_no_group_is_named(tmp_path: Path, line: str) -> None:
         ('{"group_id": "g", "user_ids": "u1"}', "user_ids: Input should be a valid array"),
         ('{"group_id": "g", "user_ids": [null]}', "user_ids.0: Input should be a valid string"),
         ("[1]", "Input should be an object"),
+        ('{"group_id": "g", "user_ids": ["u1", ""]}', "user_ids: an id must not be empty"),
+        ('{"group_id": "g\\n", "user_ids": ["u1"]}', "group_id: control character in an id"),
+        ('{"group_id": "g", "user_ids": ["u1", "u\u20282"]}', "user_ids: control character in an id"),
     ],
 )
 def test_what_is_wrong_with_a_group_is_told_in_words_of_json(tmp_path: Path, line: str, fault: str) -> None:
@@ -119,9 +123,26 @@ def test_what_is_wrong_with_a_group_is_told_in_words_of_json(tmp_path: Path, lin
 
 
 def test_integer_ids_in_a_file_of_groups_become_text(tmp_path: Path) -> None:
-    (tmp_path / "g.jsonl").write_bytes('\ufeff{"group_id": 7, "user_ids": [101, "a\u2028b"]}\n'.encode())
+    (tmp_path / "g.jsonl").write_bytes('\ufeff{"group_id": 7, "user_ids": [101, "a"]}\n'.encode())
 
-    assert read_groups(tmp_path / "g.jsonl") == [Group(group_id="7", user_ids=("101", "a\u2028b"))]
+    assert read_groups(tmp_path / "g.jsonl") == [Group(group_id="7", user_ids=("101", "a"))]
+
+
+def test_a_file_of_groups_may_be_packed(tmp_path: Path) -> None:
+    line = b'{"group_id": "g", "user_ids": ["ann"]}\r\n'
+    (tmp_path / "g.jsonl.gz").write_bytes(gzip.compress(line))
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(line)[:-9])
+
+    assert read_groups(tmp_path / "g.jsonl.gz") == [Group(group_id="g", user_ids=("ann",))]
+    with pytest.raises(DataError, match=r"cut\.jsonl\.gz cannot be read"):
+        read_groups(tmp_path / "cut.jsonl.gz")
+
+
+def test_a_file_without_a_group_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "g.jsonl").write_text("\n\n")
+
+    with pytest.raises(DataError, match="names no group; each line is one, "):
+        read_groups(tmp_path / "g.jsonl")
 
 
 def test_who_is_named_twice_in_a_group_has_one_say(tmp_path: Path) -> None:
@@ -134,7 +155,7 @@ def test_a_group_that_is_there_twice_is_named(tmp_path: Path) -> None:
     lines = [json.dumps({"group_id": group_id, "user_ids": ["ann"]}) for group_id in ("g", "h", "g")]
     (tmp_path / "g.jsonl").write_text("\n".join(lines))
 
-    with pytest.raises(DataError, match="group 'g' is there 2 times"):
+    with pytest.raises(DataError, match="line 3: group 'g' is in line 1 already"):
         read_groups(tmp_path / "g.jsonl")
 
 

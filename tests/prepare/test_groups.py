@@ -7,6 +7,7 @@ from service.core.errors import DataError
 from service.core.ids import group_key
 from tests.prepare.worlds import event, rows, run, scores, write_json, write_lines
 from training.data import load
+from training.groups import read_groups
 
 
 def heard_together(group: object, track: object, minute: int = 0) -> dict[str, object]:
@@ -66,21 +67,26 @@ def test_members_of_groups_are_text_ordered_by_group(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "complaint"),
+    "lines",
     [
-        ('{"user_ids": ["u"]}', "line 2 has no group_id"),
-        ('{"group_id": "h", "user_ids": []}', "line 2 has no user_ids"),
-        ('{"group_id": "h", "user_ids": ["u", ""]}', "line 2 has no user_ids, or one that is empty"),
-        ('{"group_id": "g", "user_ids": ["v"]}', "group 'g' is there 2 times"),
-        ("not JSON", "cannot be read"),
+        ["not JSON"],
+        ["", '{"user_ids": ["u"]}'],
+        ['{"group_id": "g", "user_ids": ["u"]}', '{"group_id": "g", "user_ids": ["v"]}'],
+        ['{"group_id": "g", "user_ids": [["u"]]}'],
+        ['{"group_id": "g", "user_ids": ["u"], "name": "The G"}'],
+        [],
     ],
 )
-def test_a_line_that_is_no_group_is_named(tmp_path: Path, line: str, complaint: str) -> None:
+def test_a_file_of_groups_is_read_as_evaluate_reads_it(tmp_path: Path, lines: list[str]) -> None:
     log = write_json(tmp_path / "log.jsonl", [event("u", "a")])
-    groups = write_lines(tmp_path / "groups.jsonl", ['{"group_id": "g", "user_ids": ["u"]}', line])
+    groups = write_lines(tmp_path / "groups.jsonl", lines)
 
-    with pytest.raises(DataError, match=complaint):
+    with pytest.raises(DataError) as of_evaluate:
+        read_groups(groups)
+    with pytest.raises(DataError) as of_prepare:
         run(tmp_path / "out", log, groups=groups)
+
+    assert str(of_prepare.value) == str(of_evaluate.value)
 
 
 def test_a_group_trains_as_one_more_row_that_no_user_can_be_taken_for(tmp_path: Path) -> None:

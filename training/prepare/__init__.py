@@ -22,7 +22,6 @@ from training.output import PREPARED, publish, working_folder
 from training.prepare.catalogue import ARTISTS, TRACKS, USERS, read_tracks, read_users
 from training.prepare.cleaning import Counts, clean, count
 from training.prepare.database import Database, open_database
-from training.prepare.groups import write_groups
 from training.prepare.report import PairCounts, Report, count_pairs, density
 from training.prepare.splits import NAMES, Split, make_pairs
 from training.prepare.staging import columns_of, count_suspects, name_suspects, stage
@@ -91,13 +90,20 @@ def prepare(settings: PrepareSettings, out: Path) -> Report:
     with working_folder(out) as folder:
         prepared, work = folder / PREPARED, folder / "work"
         prepared.mkdir()
-        n_groups = None if settings.groups is None else write_groups(settings.groups, prepared / "groups.parquet")
+        n_groups = None if settings.groups is None else _write_groups(settings.groups, prepared / "groups.parquet")
         of_groups = _prepare(of_group_events(settings), "group", prepared, work) if settings.group_events else None
         report = replace(_prepare(settings, "user", prepared, work), groups=n_groups, group_events=of_groups)
         (prepared / "report.json").write_text(report.to_json(), encoding="utf-8")
         (prepared / "report.txt").write_text(report.to_text(), encoding="utf-8")
         publish(folder, out)
     return report
+
+
+def _write_groups(path: Path, out: Path) -> int:
+    # Whoever has no groups need not wait for pandas and pydantic, which take longer than many a log.
+    from training.prepare.groups import write_groups
+
+    return write_groups(path, out)
 
 
 def of_group_events(settings: PrepareSettings) -> PrepareSettings:

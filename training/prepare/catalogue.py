@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import duckdb
 
+from training.ids import BREAKS_LINES, CONTROL
 from training.prepare.cleaning import count
-from training.prepare.staging import BREAKS_LINES, CONTROL
 from training.sources import Source
 from training.sources.columns import Vocabulary
 from training.sources.rejected import BROKEN, FAILURES, keep_refused, unreadable_file

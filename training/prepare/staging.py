@@ -11,6 +11,7 @@ from typing import NamedTuple, TextIO
 
 import duckdb
 
+from training.ids import BREAKS_LINES, CONTROL
 from training.prepare.cleaning import COLUMNS, DROPPED, LISTENING, Counts, count, is_listening
 from training.prepare.database import in_order
 from training.sources import Source
@@ -57,10 +58,6 @@ TIME = rf"""coalesce(try_strptime(time_text, {ISO_8601}), CASE WHEN time_text <>
         CASE WHEN abs(try_cast(time_text AS DOUBLE)) < 1e11 THEN 1e6
              WHEN abs(try_cast(time_text AS DOUBLE)) < 1e14 THEN 1e3
              WHEN abs(try_cast(time_text AS DOUBLE)) < 1e17 THEN 1 ELSE 1e-3 END)::BIGINT))) END)"""
-
-BREAKS_LINES = "control character in an id"
-CONTROL = r"[\p{Cc}\x{2028}\x{2029}]"
-"""An artifact keeps one id a line, so none may break it."""
 
 
 def columns_of(splits: Sequence[Sequence[Source]]) -> tuple[str, ...]:
