@@ -492,7 +492,9 @@ def test_nothing_to_judge_by_is_a_clear_error(models: Path, tmp_path: Path) -> N
     write_world(world)
     write_split(world, "validation", [])
 
-    with pytest.raises(DataError, match="holds no pairs"):
+    with pytest.raises(DataError, match=r"validation\.parquet holds no pairs, .*; prepare with --split random"):
+        evaluate(Plan(data=world, models=models, split="validation"))
+    with pytest.raises(DataError, match=r"test\.parquet and validation\.parquet hold no pairs, "):
         evaluate(Plan(data=world, models=models))
 
 

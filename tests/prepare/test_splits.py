@@ -125,6 +125,47 @@ def test_a_given_split_is_taken_as_the_files_say(tmp_path: Path) -> None:
     assert report.splits["test"].pairs_unknown_to_train == 2
 
 
+@pytest.mark.parametrize(
+    "log",
+    [
+        [event(user, track) for user in "uvw" for track in "abcdefghij"],  # all at one moment
+        [event(user, "a", minute=minute) for minute, user in enumerate("uvwxyz")],  # one event each
+    ],
+    ids=["one moment", "one event"],
+)
+def test_where_nothing_can_be_held_out_the_report_says_so_and_what_to_do(
+    tmp_path: Path, log: list[dict[str, object]]
+) -> None:
+    report = run(tmp_path / "out", write_json(tmp_path / "log.jsonl", log), split=None)
+
+    [note] = report.notes
+    assert note.startswith("Nothing is in validation and test: no user has enough events at different moments.")
+    assert "--split random" in note
+    assert note in report.to_text()
+
+
+def test_what_nobody_asked_for_is_not_missed(tmp_path: Path) -> None:
+    log = log_of(tmp_path, [0])
+
+    for settings in ({"split": "none"}, {"split": "user-time", "holdout": (0.0, 0.0)}):
+        assert run(tmp_path / "out", log, **settings).notes == ()
+
+
+def test_files_of_a_given_split_that_leave_nothing_are_told(tmp_path: Path) -> None:
+    test = write_json(tmp_path / "test.jsonl", [event("u", "", minute=1)])
+
+    report = run(tmp_path / "out", log_of(tmp_path, [0]), test=[test])
+
+    assert [note.partition(".")[0] for note in report.notes] == ["Nothing is in test: no event of the files is left"]
+
+
+def test_nothing_to_train_on_is_an_error(tmp_path: Path) -> None:
+    log = log_of(tmp_path, [0])
+
+    with pytest.raises(DataError, match=r"1 events are left of 1 read, none to train on\. Nothing is in train"):
+        run(tmp_path / "out", log, split="random", holdout=(0.49, 0.5))
+
+
 def test_splits_that_cannot_be_are_refused(tmp_path: Path) -> None:
     log = write_lines(tmp_path / "log.csv", ["user,track", "u,a"])
 

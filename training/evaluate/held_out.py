@@ -67,10 +67,14 @@ class HeldOut:
         folder = Path(folder)
         names: tuple[Split, ...] = ("train", "validation", "test")
         splits = {name: read_split(folder, name) for name in names}
+        wanted = "test.parquet and validation.parquet hold" if split is None else f"{split}.parquet holds"
         if split is None:
             split = "validation" if splits["test"].empty else "test"
         if splits[split].empty and not may_be_empty:
-            raise DataError(f"{folder / f'{split}.parquet'} holds no pairs, so there is nothing to judge by")
+            raise DataError(
+                f"{folder}: {wanted} no pairs, so there is nothing to judge by; prepare with --split random, which "
+                "holds out pairs whatever their times, or with more data"
+            )
         fingerprint = fingerprint_of(folder)
         together = {name: pd.concat([splits[name][:0], *read_group_split(folder, name)]) for name in splits}
         of_groups = None if together["train"].empty else cls._of(together, split, fingerprint)

@@ -22,8 +22,8 @@ from training.output import PREPARED, publish, working_folder
 from training.prepare.catalogue import ARTISTS, TRACKS, USERS, read_tracks, read_users
 from training.prepare.cleaning import Counts, clean, count
 from training.prepare.database import Database, open_database
-from training.prepare.report import PairCounts, Report, count_pairs, density
-from training.prepare.splits import NAMES, Split, make_pairs
+from training.prepare.report import PairCounts, Report, count_pairs, density, notes_on
+from training.prepare.splits import NAMES, TRAIN, Split, make_pairs
 from training.prepare.staging import columns_of, count_suspects, name_suspects, stage
 from training.sources import LookCloserError, Source, find_sources
 from training.sources.columns import EVENTS, GROUP_EVENTS, Vocabulary
@@ -181,7 +181,17 @@ def _prepare_events(
     connection.execute("DROP TABLE kept")
     found = _write(database, settings, who, out)
     report = _report(connection, settings, split, counts, found, out)
-    return replace(report, catalogue_rejected=catalogue_rejected, durations_dropped=durations_dropped)
+    notes = notes_on(split, _expected(settings, split), found.splits)
+    if found.splits[NAMES[TRAIN]].pairs == 0 and who == "user":
+        raise DataError(f"{counts.kept} events are left of {counts.read} read, none to train on. {' '.join(notes)}")
+    return replace(report, catalogue_rejected=catalogue_rejected, durations_dropped=durations_dropped, notes=notes)
+
+
+def _expected(settings: PrepareSettings, split: Split) -> list[str]:
+    """Return the splits that somebody who gives these settings expects something in."""
+    train, *others = NAMES
+    wanted = (settings.validation, settings.test) if split == "given" else settings.holdout
+    return [train, *(name for name, some in zip(others, wanted, strict=True) if some and split != "none")]
 
 
 def _check_apart(splits: Sequence[Sequence[Source]]) -> None:

@@ -7,8 +7,19 @@ from dataclasses import asdict, dataclass
 import duckdb
 
 from training.prepare.cleaning import count
-from training.prepare.splits import NAMES, TRAIN
+from training.prepare.splits import NAMES, TRAIN, Split
 from training.prepare.table import table
+
+AT_RANDOM = "--split random holds out pairs whatever their times; more data may help, too"
+
+EMPTY: dict[Split, tuple[str, str]] = {
+    "user-time": ("no user has enough events at different moments", AT_RANDOM),
+    "time": ("there are not enough events at different moments", AT_RANDOM),
+    "random": ("there are too few pairs", "More data leave some for each split, and --holdout asks for other shares"),
+    "given": ("no event of the files is left", "rejected.jsonl has those that could not be read"),
+    "none": ("no event is left", "More data leave more"),
+}
+"""For each split why a part of it holds nothing, and the way out."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,8 @@ class Report:
     """Tracks of the catalogue whose duration was not positive; they have none now."""
     groups: int | None = None
     """In groups.parquet; null where no groups were given."""
+    notes: Sequence[str] = ()
+    """What whoever prepared this would not expect, and the way out; a sentence each."""
     group_events: "Report | None" = None
     """What became of the events of groups, with groups for users."""
 
@@ -78,6 +91,7 @@ class Report:
     def to_text(self) -> str:
         """Return the readable tables."""
         parts = [_rows_table(self), _data_table(self), _splits_table(self)]
+        parts += [f"{note}\n" for note in self.notes]
         if self.groups is not None:
             parts.append(f"{self.groups:,} groups and their members\n")
         if self.group_events is not None:
@@ -147,6 +161,15 @@ def _split_report(
         share_new=new / pairs if new is not None and pairs else None,
         pairs_unknown_to_train=unknown,
     )
+
+
+def notes_on(split: Split, expected: Sequence[str], splits: Mapping[str, SplitReport]) -> tuple[str, ...]:
+    """Return what is to be said of splits that were expected to hold something and do not."""
+    empty = [name for name in expected if splits[name].pairs == 0]
+    if not empty:
+        return ()
+    why, way_out = EMPTY[split]
+    return (f"Nothing is in {' and '.join(empty)}: {why}. {way_out}.",)
 
 
 def density(pairs: int, users: int, tracks: int) -> float:
