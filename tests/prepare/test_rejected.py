@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.prepare.worlds import event, rejected, run, scores, write_json, write_lines, write_parquet
+from tests.prepare.worlds import event, rejected, rows, run, scores, write_json, write_lines, write_parquet
 
 GOOD = '{"user_id": "u", "track_id": "a", "timestamp": "2024-01-01T00:00:00"}'
 
@@ -174,6 +174,37 @@ def test_bad_csv_rows_are_numbered_by_line_even_after_rows_of_several_lines(tmp_
     ]
     assert scores(tmp_path / "out") == {("u", "c"): 1.0}
     assert report.dropped["unreadable"] == 6
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte order mark"])
+def test_a_list_or_an_object_is_no_id_though_a_text_may_look_like_one(tmp_path: Path, mark: bytes) -> None:
+    lines: list[str | bytes] = [
+        mark + GOOD.encode(),
+        '{"user_id": ["u"], "track_id": "a"}',
+        '{"user_id": "u", "track_id": {"id": "a"}}',
+        '{"user_id": "[u]", "track_id": "{}", "timestamp": null}',
+        '{"user_id": 9007199254740993, "track_id": "\\"quoted\\""}',
+    ]
+
+    report = run(tmp_path / "out", write_lines(tmp_path / "log.jsonl", lines))
+
+    assert scores(tmp_path / "out") == {
+        ("u", "a"): 1.0,
+        ("[u]", "{}"): 1.0,
+        ("9007199254740993", '"quoted"'): 1.0,
+    }
+    assert report.unreadable == {"a list or an object in place of an id": 2}
+    assert [row["line"] for row in rejected(tmp_path / "out")] == [2, 3]
+
+
+def test_a_list_is_no_id_of_the_catalogue_either(tmp_path: Path) -> None:
+    log = write_json(tmp_path / "log.jsonl", [event("u", "[a]")])
+    tracks = write_lines(tmp_path / "tracks.jsonl", ['{"id": ["a"]}', '{"id": "[a]", "name": ["b"]}'])
+
+    report = run(tmp_path / "out", log, tracks=[tracks])
+
+    assert [row[:2] for row in rows(tmp_path / "out" / "tracks.parquet")] == [("[a]", '["b"]')]
+    assert report.catalogue_rejected == 1
 
 
 def test_counts_and_positions_must_be_whole_numbers(tmp_path: Path) -> None:

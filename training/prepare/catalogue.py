@@ -8,7 +8,7 @@ from training.ids import BREAKS_LINES, CONTROL
 from training.prepare.cleaning import count
 from training.sources import Source
 from training.sources.columns import Vocabulary
-from training.sources.rejected import BROKEN, FAILURES, keep_refused, unreadable_file
+from training.sources.rejected import BROKEN, FAILURES, NESTED, keep_refused, unreadable_file
 from training.sources.sql import relation
 
 TRACKS = Vocabulary(
@@ -74,10 +74,10 @@ def _read(connection: duckdb.DuckDBPyConnection, table: str, sources: Sequence[S
         try:
             connection.execute(
                 f"""INSERT INTO raw SELECT file, line, key,
-                        CASE WHEN broken THEN '{BROKEN}'
+                        CASE WHEN broken THEN '{BROKEN}' WHEN nested THEN '{NESTED}'
                              WHEN coalesce({first}_text, '') = '' THEN 'no id'
                              WHEN regexp_matches({first}_text, '{CONTROL}') THEN '{BREAKS_LINES}' END,
-                        * EXCLUDE (file, line, key, broken)
+                        * EXCLUDE (file, line, key, broken, nested)
                     FROM ({relation(source, rejects)})"""
             )
         except FAILURES as error:

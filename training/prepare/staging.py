@@ -15,8 +15,8 @@ from training.ids import BREAKS_LINES, CONTROL
 from training.prepare.cleaning import COLUMNS, DROPPED, LISTENING, Counts, count, is_listening
 from training.prepare.database import in_order
 from training.sources import Source
-from training.sources.rejected import BROKEN, FAILURES, keep_refused, name_lines, unreadable_file, write
-from training.sources.sql import fields, relation, text
+from training.sources.rejected import BROKEN, FAILURES, NESTED, keep_refused, name_lines, unreadable_file, write
+from training.sources.sql import LookCloserError, fields, relation, text
 
 EARLIEST, LATEST = "1990-01-01", "2100-01-01"
 """A time outside cannot be when somebody listened to a stream; it is a broken clock or a wrong unit."""
@@ -106,8 +106,11 @@ def stage(
     described = ", ".join(f"{column} {type_}" for column, type_ in types.items())
     connection.execute(f"CREATE TABLE staged ({described}, detail VARCHAR)")
     parts = [_stage(connection, split, source, columns) for split, those in enumerate(splits) for source in those]
+    is_sure = all(source.closely for those in splits for source in those if source.format == "json")
     for what in ("user", "track"):
         _number(connection, what)
+        if not is_sure:
+            _check_not_nested(connection, what)
         _mark_control_characters(connection, what)
     counts = Counts(read=count(connection, "FROM refused") + count(connection, "FROM staged"))
     connection.execute("CREATE TABLE suspects (file INTEGER, place BIGINT, reason VARCHAR)")
@@ -165,6 +168,12 @@ def _number(connection: duckdb.DuckDBPyConnection, what: str) -> None:
         f"CREATE TABLE {what}s AS SELECT (row_number() OVER (ORDER BY {what}_id) - 1)::INTEGER AS code, {what}_id "
         f"FROM (SELECT DISTINCT {what}_id FROM staged WHERE {what}_id IS NOT NULL)"
     )
+
+
+def _check_not_nested(connection: duckdb.DuckDBPyConnection, what: str) -> None:
+    """Raise where an id looks like a list or an object of JSON, and may be a text all the same."""
+    if count(connection, f"FROM {what}s WHERE {what}_id[1] IN ('[', '{{')"):
+        raise LookCloserError(f"a {what} may be a list or an object")
 
 
 def _mark_control_characters(connection: duckdb.DuckDBPyConnection, what: str) -> None:
@@ -240,7 +249,7 @@ def _typed(source: Source) -> str:
 
 def _problem(source: Source, also: Mapping[str, str]) -> str:
     """Return SQL for what makes a row unreadable, null where nothing does; `also` are further conditions."""
-    cases = {"broken": BROKEN, **also} if source.format == "json" else dict(also)
+    cases = {"broken": BROKEN, "nested": NESTED, **also} if source.format == "json" else dict(also)
     if source.has("time"):
         absurd = f"time IS NULL OR time NOT BETWEEN TIMESTAMP '{EARLIEST}' AND TIMESTAMP '{LATEST}'"
         cases[f"time_text <> '' AND ({absurd})"] = f"no time between {EARLIEST} and {LATEST}"

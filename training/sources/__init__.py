@@ -40,9 +40,9 @@ def find_sources(
 ) -> list[Source]:
     """Return the files that paths name, grouped so that one query reads each group.
 
-    `told` maps roles to columns where the user said so; packed Parquet files are unpacked into a folder. The first
-    lines of JSON say what its keys are, as they do in nearly every log; where they do not, reading the sources raises
-    LookCloserError, and with `closely` all lines are looked at.
+    `told` maps roles to columns where the user said so; packed Parquet files are unpacked into a folder. In
+    nearly every log the first lines of JSON say what its keys are, and ids are no lists; where that does not hold,
+    reading the sources raises LookCloserError, and with `closely` nothing is taken for granted.
     """
     single = [_source(connection, file, vocabulary, told, unpacked, closely=closely) for file in find_files(paths)]
     groups = [list(group) for _, group in groupby(single, key=_make)]
@@ -95,8 +95,10 @@ def _json(
     watched = keys_to_watch(seen, vocabulary, told) if file.goes_on else ()
     if closely or not is_enough(seen, vocabulary, told):
         seen, watched = seen + _find_keys(connection, file, watched), ()
-    source = Source((file,), replace(detect(file, vocabulary, seen, told), watched=watched), vocabulary)
-    if not (source.has_fast_reader and vocabulary in (EVENTS, GROUP_EVENTS)):
+    columns = replace(detect(file, vocabulary, seen, told), watched=watched)
+    of_events = vocabulary in (EVENTS, GROUP_EVENTS)
+    source = Source((file,), columns, vocabulary, closely=closely or not of_events)
+    if not (source.has_fast_reader and of_events):
         check_lines(file)
     return source
 
@@ -106,7 +108,12 @@ def _find_keys(connection: duckdb.DuckDBPyConnection, file: LogFile, wanted: Seq
     if not wanted:
         return ()
     try:
-        found = connection.execute(f"SELECT {sql.counts(wanted)} FROM {sql.objects([file], wanted)}").fetchone() or ()
+        found = (
+            connection.execute(
+                f"SELECT {sql.counts(wanted)} FROM {sql.objects([file], dict.fromkeys(wanted, 'VARCHAR'))}"
+            ).fetchone()
+            or ()
+        )
     except FAILURES:  # said, with the line, when the file is read
         return ()
     return tuple(key for key, lines in zip(wanted, found, strict=True) if lines)

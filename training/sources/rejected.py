@@ -33,6 +33,7 @@ class Refused(NamedTuple):
 
 
 BROKEN = "not a JSON object"
+NESTED = "a list or an object in place of an id"
 BAD_ENCODING = "invalid encoding"
 """As DuckDB's CSV reader calls bytes that are not UTF-8."""
 

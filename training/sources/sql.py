@@ -2,7 +2,7 @@
 
 import glob
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from service.core.errors import DataError
@@ -35,6 +35,8 @@ class Source:
     vocabulary: Vocabulary
     types: tuple[str, ...] = ()
     """DuckDB's types of a Parquet file's columns, in the order of `columns.names`."""
+    closely: bool = False
+    """Of JSON: whether ids are read such that the text "[1]" and the list [1] are told apart, which takes longer."""
 
     @property
     def format(self) -> str:
@@ -45,6 +47,10 @@ class Source:
     def has_fast_reader(self) -> bool:
         """Whether DuckDB's JSON reader can take it; that one does not know byte order marks."""
         return self.format == "json" and not any(file.byte_order_mark for file in self.files)
+
+    def is_id(self, role: str) -> bool:
+        """Whether a role is one that must be a single value: who, which track, or what the catalogue is about."""
+        return role in self.vocabulary.required
 
     def has(self, role: str) -> bool:
         """Whether the files have a column for a role."""
@@ -62,11 +68,11 @@ def paths(files: Sequence[LogFile]) -> str:
 
 
 def relation(source: Source, rejects: str) -> str:
-    """Return a SELECT of all rows: file, line, key, broken, and a text `<role>_text` for each role.
+    """Return a SELECT of all rows: file, line, key, broken, nested, and a text `<role>_text` for each role.
 
     `key` finds a row again in its file: the line itself, or the fields of a CSV row joined by KEY_SEPARATOR;
-    `line` is known for Parquet only. `broken` is true for a line that is no JSON object. What the CSV reader
-    refuses goes to the table `<rejects>_errors`.
+    `line` is known for Parquet only. `broken` is true for a line that is no JSON object, `nested` for one with a list
+    or an object in place of an id. What the CSV reader refuses goes to the table `<rejects>_errors`.
     """
     files = paths(source.files)
     match source.format:
@@ -104,16 +110,17 @@ def fields(source: Source, rejects: str) -> str:
         return relation(source, rejects)
     keys = {role: source.columns.names[place] for role, place in source.columns.roles}
     names = {role: _name(key) for role, key in keys.items()}
-    broken = _broken(f"coalesce({', '.join(names.values())}) IS NULL", map(_name, source.columns.watched))
+    texts = _texts(source, names)
+    broken = _broken(f"coalesce({', '.join(texts.values())}) IS NULL", map(_name, source.columns.watched))
     return (
-        f"SELECT file, {broken} AS broken, {_columns(source, names)} "
-        f"FROM {objects(source.files, [*keys.values(), *source.columns.watched])}"
+        f"SELECT file, {broken} AS broken, {_nested(source, names)} AS nested, {_columns(source, texts)} "
+        f"FROM {objects(source.files, _types(source))}"
     )
 
 
-def objects(files: Sequence[LogFile], keys: Sequence[str]) -> str:
-    """Return SQL for JSON lines as rows: a text for each key, and the file."""
-    columns = ", ".join(f"{text(key)}: 'VARCHAR'" for key in dict.fromkeys(keys))
+def objects(files: Sequence[LogFile], types: Mapping[str, str]) -> str:
+    """Return SQL for JSON lines as rows: a column for each key, and the file."""
+    columns = ", ".join(f"{text(key)}: {text(type_)}" for key, type_ in types.items())
     return (
         f"read_json({paths(files)}, format = 'newline_delimited', columns = {{{columns}}}, "
         f"ignore_errors = true, filename = 'file')"
@@ -125,6 +132,26 @@ def counts(columns: Sequence[str]) -> str:
     return ", ".join(f"count({_name(column)})" for column in columns)
 
 
+def _types(source: Source) -> dict[str, str]:
+    """Return how each key of JSON lines is read; as JSON, a text keeps its quotes."""
+    keys = {role: source.columns.names[place] for role, place in source.columns.roles}
+    types = {key: "JSON" if source.closely and source.is_id(role) else "VARCHAR" for role, key in keys.items()}
+    return types | dict.fromkeys(source.columns.watched, "VARCHAR")
+
+
+def _texts(source: Source, values: Mapping[str, str]) -> dict[str, str]:
+    """Return SQL for the text of each value, by role, that was read as `_types` says."""
+    as_json = {role for role in values if source.closely and source.is_id(role)}
+    return {role: f"({value} ->> '$')" if role in as_json else value for role, value in values.items()}
+
+
+def _nested(source: Source, values: Mapping[str, str]) -> str:
+    """Return SQL for whether a value that is to be an id, by role, is a list or an object."""
+    ids = [value for role, value in values.items() if source.is_id(role)]
+    nested = " OR ".join(f"coalesce(json_type({value}) IN ('ARRAY', 'OBJECT'), false)" for value in ids)
+    return nested if source.closely else "false"
+
+
 def _broken(condition: str, watched: Iterable[str]) -> str:
     """Return SQL for a condition that stops the query where anything watched is there."""
     there = " OR ".join(f"{value} IS NOT NULL" for value in watched)
@@ -133,15 +160,15 @@ def _broken(condition: str, watched: Iterable[str]) -> str:
 
 def _json_lines(source: Source, files: str, rejects: str) -> str:
     keys = {role: source.columns.names[place] for role, place in source.columns.roles}
-    watched = source.columns.watched
-    shape = text(json.dumps(dict.fromkeys([*keys.values(), *watched], "VARCHAR"), ensure_ascii=False))
+    shape = text(json.dumps(_types(source), ensure_ascii=False))
     found = {role: _value(key) for role, key in keys.items()}
-    broken = _broken("NOT valid OR ltrim(text) NOT LIKE '{%'", map(_value, watched))
+    broken = _broken("NOT valid OR ltrim(text) NOT LIKE '{%'", map(_value, source.columns.watched))
     # json_transform stops at a broken line, so json_valid comes first; try() would go row by row wherever one is.
     record = f"CASE WHEN valid THEN json_transform(text, {shape}) END"
     return (
         f"SELECT file, NULL::BIGINT AS line, text AS key, {broken} AS broken, "
-        f"{_columns(source, found)} FROM (SELECT *, {record} AS record "
+        f"{_nested(source, found)} AS nested, {_columns(source, _texts(source, found))} "
+        f"FROM (SELECT *, {record} AS record "
         f"FROM (SELECT file, text, json_valid(text) AS valid FROM {_lines(files, rejects)})) "
         f"WHERE valid OR trim(text, ' \t\r') <> ''"
     )
@@ -150,7 +177,7 @@ def _json_lines(source: Source, files: str, rejects: str) -> str:
 def _adjacency(source: Source, files: str, rejects: str) -> str:
     words = "list_filter(string_split(trim(text), ' '), lambda word: word <> '')"
     return (
-        f"SELECT file, NULL::BIGINT AS line, text AS key, false AS broken, "
+        f"SELECT file, NULL::BIGINT AS line, text AS key, false AS broken, false AS nested, "
         f"{_columns(source, {'user': 'words[1]', 'track': 'other'})} "
         f"FROM (SELECT file, text, words, unnest(words[2:]) AS other "
         f"FROM (SELECT file, text, {words} AS words FROM {_lines(files, rejects)}))"
@@ -166,7 +193,7 @@ def _separated(source: Source, files: str, rejects: str) -> str:
     strict = quote != "" and not any(file.mixes_line_ends for file in source.files)
     return (
         f"SELECT file, NULL::BIGINT AS line, concat_ws({text(KEY_SEPARATOR)}, {', '.join(fields.values())}) AS key, "
-        f"false AS broken, {_columns(source, fields)} "
+        f"false AS broken, false AS nested, {_columns(source, fields)} "
         f"FROM {_reader(files, rejects, columns, separator, quote, header=source.columns.header, strict=strict)}"
     )
 
@@ -180,7 +207,7 @@ def _parquet(source: Source, files: str) -> str:
     }
     return (
         f"SELECT filename AS file, file_row_number + 1 AS line, to_json({{{record}}})::VARCHAR AS key, "
-        f"false AS broken, {_columns(source, fields)} "
+        f"false AS broken, false AS nested, {_columns(source, fields)} "
         f"FROM read_parquet({files}, filename = true, file_row_number = true, binary_as_string = true)"
     )
 
