@@ -249,6 +249,34 @@ def test_columns_without_header_are_told_by_number(tmp_path: Path) -> None:
     assert scores(tmp_path / "out") == {("u", "a"): 1.0}
 
 
+def test_a_column_number_may_be_an_id_of_the_first_row_too(tmp_path: Path) -> None:
+    log = write_lines(tmp_path / "log.csv", ["1,1193,5", "2,661,3"])
+
+    run(tmp_path / "out", log, columns={"user": "1", "track": "2"})
+
+    assert scores(tmp_path / "out") == {("1", "1193"): 1.0, ("2", "661"): 1.0}
+
+
+@pytest.mark.parametrize("header", ["user_id,track_id,event", "who,Track ID,event"])
+def test_a_header_is_no_event_though_columns_are_told_by_number(tmp_path: Path, header: str) -> None:
+    log = write_lines(tmp_path / "log.csv", [header, "u,a,skip"])
+
+    report = run(tmp_path / "out", log, columns={"user": "1", "track": "2"})
+
+    assert scores(tmp_path / "out") == {("u", "a"): 0.0}  # the other columns keep their names
+    assert report.rows_read == 1
+
+
+def test_a_column_number_that_is_not_there_is_named(tmp_path: Path) -> None:
+    table = write_lines(tmp_path / "log.csv", ["u,a"])
+    lines = write_lines(tmp_path / "log.jsonl", ['{"who": "u", "what": "a"}'])
+
+    with pytest.raises(DataError, match="no such column numbers: 3; columns found: '1', '2'; "):
+        run(tmp_path / "out", table, columns={"user": "1", "track": "3"})
+    with pytest.raises(DataError, match="there is no column '1' for user; columns found: 'who', 'what'; "):
+        run(tmp_path / "out", lines, columns={"user": "1", "track": "2"})
+
+
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
 def test_unknown_columns_are_named_with_their_file_and_the_way_out(tmp_path: Path, suffix: str) -> None:
     log = tmp_path / f"log.{suffix}"

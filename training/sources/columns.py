@@ -68,13 +68,14 @@ def detect(file: LogFile, vocabulary: Vocabulary, names: Sequence[str] | None, t
     """Find the roles of a file's columns.
 
     `names` are those of a Parquet file or of JSON lines, `told` what the user said: role to column name, to column
-    number (from 1) in a file without header, or to "" for none. Raises DataError where a required role is not found.
+    number (from 1) in a table, or to "" for none. Raises DataError where a required role is not found.
     """
     if file.format == "adjacency":
         return Columns(("user", "track"), (("user", 0), ("track", 1)), header=False)
     seen = tuple(names) if names is not None else tuple(name.strip() for name in _first_row(file))
-    if told and all(column.isdecimal() for column in told.values()) and not set(told.values()) & set(seen):
-        return _numbered(file, len(seen), told)
+    is_numbered = told and all(column.isdecimal() for column in told.values()) and not set(told.values()) <= set(seen)
+    if is_numbered and file.format in ("csv", "tsv"):
+        return _numbered(file, seen, vocabulary, told)
     roles = _recognised(seen, vocabulary)
     for role, column in told.items():
         if column and column not in seen:
@@ -143,13 +144,18 @@ def _first_row(file: LogFile) -> list[str]:
     return next(read_rows(file.head[:1], delimiter(file)), [])
 
 
-def _numbered(file: LogFile, width: int, told: Mapping[str, str]) -> Columns:
+def _numbered(file: LogFile, seen: Sequence[str], vocabulary: Vocabulary, told: Mapping[str, str]) -> Columns:
+    """Find the roles of columns that are told by number; the first row is a header where it calls one of them so."""
     roles = {role: int(number) - 1 for role, number in told.items()}
-    names = tuple(str(number + 1) for number in range(width))
-    if file.format not in ("csv", "tsv") or not all(0 <= place < width for place in roles.values()):
-        raise DataError(_not_found(file, names, f"no such column numbers: {', '.join(told.values())}"))
-    _demand(file, names, EVENTS, roles)
-    return Columns(names, tuple(sorted(roles.items())), header=False)
+    names = tuple(str(number) for number, _ in enumerate(seen, start=1))
+    if missing := [number for number in told.values() if number not in names]:
+        raise DataError(_not_found(file, names, f"no such column numbers: {', '.join(missing)}"))
+    header = any(_plain(seen[place]) in vocabulary.names[role] for role, place in roles.items())
+    if header:
+        names, others = tuple(seen), _recognised(seen, vocabulary)
+        roles = {role: place for role, place in others.items() if place not in roles.values()} | roles
+    _demand(file, names, vocabulary, roles)
+    return Columns(names, tuple(sorted(roles.items())), header=header)
 
 
 def _recognised(seen: Sequence[str], vocabulary: Vocabulary) -> dict[str, int]:
