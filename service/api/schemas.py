@@ -23,10 +23,10 @@ from typing_extensions import TypedDict
 from service.core.artifacts import Manifest
 from service.core.duration import MOST_TRACKS
 from service.core.explanation import Reason
+from service.core.limits import LONGEST_ID
 from service.core.strategies import STRATEGIES
 from service.experiments.exposure import AssignedBy
 
-_ID_AT_MOST: Final = 256
 _MEMBERS_AT_MOST: Final = 64
 _MILLION: Final = 1_000_000
 _DAY_MS: Final = 86_400_000
@@ -57,8 +57,8 @@ def _id_text(value: object) -> object:
 Id = Annotated[
     str,
     BeforeValidator(_id_text),
-    Field(min_length=1, max_length=_ID_AT_MOST),
-    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1, "maxLength": _ID_AT_MOST}, {"type": "integer"}]}),
+    Field(min_length=1, max_length=LONGEST_ID),
+    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1, "maxLength": LONGEST_ID}, {"type": "integer"}]}),
 ]
 """A public id; integers are accepted and become strings."""
 

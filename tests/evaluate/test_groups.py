@@ -109,6 +109,7 @@ def test_a_line_that_is_no_group_is_named(tmp_path: Path, line: str) -> None:
         ('{"group_id": "g", "user_ids": [null]}', "user_ids.0: Input should be a valid string"),
         ("[1]", "Input should be an object"),
         ('{"group_id": "g", "user_ids": ["u1", ""]}', "user_ids: an id must not be empty"),
+        (json.dumps({"group_id": "g", "user_ids": ["u" * 257]}), "user_ids: id of more than 256 characters"),
         ('{"group_id": "g\\n", "user_ids": ["u1"]}', "group_id: control character in an id"),
         ('{"group_id": "g", "user_ids": ["u1", "u\u20282"]}', "user_ids: control character in an id"),
     ],

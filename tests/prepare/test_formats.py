@@ -367,11 +367,12 @@ def test_the_first_line_of_json_that_is_too_long_is_named(tmp_path: Path) -> Non
 
 
 def test_a_line_of_json_within_the_limit_is_read(tmp_path: Path) -> None:
-    users = ["u", "v" * 8_000_000, "w" * (LONGEST_OBJECT - 200)]
+    titles = {"u": "", "v": "x" * 8_000_000, "w": "x" * (LONGEST_OBJECT - 200)}
+    log = [{**event(user, "a"), "title": title} for user, title in titles.items()]
 
-    run(tmp_path / "out", write_json(tmp_path / "log.jsonl", [event(user, "a") for user in users]))
+    run(tmp_path / "out", write_json(tmp_path / "log.jsonl", log))
 
-    assert scores(tmp_path / "out") == {(user, "a"): 1.0 for user in users}
+    assert scores(tmp_path / "out") == {(user, "a"): 1.0 for user in titles}
 
 
 def test_a_line_too_long_of_a_catalogue_is_said_and_not_passed_over(tmp_path: Path) -> None:

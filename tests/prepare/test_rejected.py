@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.prepare.worlds import event, rejected, rows, run, scores, write_json, write_lines, write_parquet
+from service.core.limits import LONGEST_ID
+from tests.prepare.worlds import (
+    event,
+    rejected,
+    rows,
+    run,
+    scores,
+    write_json,
+    write_lines,
+    write_parquet,
+    write_table,
+)
 
 GOOD = '{"user_id": "u", "track_id": "a", "timestamp": "2024-01-01T00:00:00"}'
 
@@ -195,6 +206,25 @@ def test_a_list_or_an_object_is_no_id_though_a_text_may_look_like_one(tmp_path: 
     }
     assert report.unreadable == {"a list or an object in place of an id": 2}
     assert [row["line"] for row in rejected(tmp_path / "out")] == [2, 3]
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "log.csv", "log.parquet"])
+def test_an_id_that_no_request_may_name_is_dropped_and_said(tmp_path: Path, name: str) -> None:
+    fits, too_long = "ü" * LONGEST_ID, "ü" * (LONGEST_ID + 1)
+    log = [{"user_id": user, "track_id": track} for user, track in [(fits, "a"), (too_long, "a"), ("u", too_long)]]
+    path = tmp_path / name
+    if path.suffix == ".parquet":
+        write_parquet(path, {key: pa.array([row[key] for row in log]) for key in log[0]})
+    else:
+        (write_json if path.suffix == ".jsonl" else write_table)(path, log)
+    tracks = write_json(tmp_path / "tracks.jsonl", [{"id": "a"}, {"id": too_long}])
+
+    report = run(tmp_path / "out", path, tracks=[tracks])
+
+    assert scores(tmp_path / "out") == {(fits, "a"): 1.0}
+    assert report.unreadable == {"id of more than 256 characters": 2}
+    assert report.catalogue_rejected == 1
+    assert {row["reason"] for row in rejected(tmp_path / "out")} == {"id of more than 256 characters"}
 
 
 def test_a_list_is_no_id_of_the_catalogue_either(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import duckdb
 
-from training.ids import BREAKS_LINES, CONTROL
 from training.prepare.cleaning import count
+from training.prepare.staging import faults
 from training.sources import Source
 from training.sources.columns import Vocabulary
 from training.sources.rejected import BROKEN, FAILURES, NESTED, keep_refused, unreadable_file
@@ -67,6 +67,7 @@ def _read(connection: duckdb.DuckDBPyConnection, table: str, sources: Sequence[S
     Of several rows with the same id the smallest stays, so that the order of reading has no say.
     """
     first, *others = vocabulary.names
+    wrong = " ".join(f"WHEN {condition} THEN '{fault}'" for condition, fault in faults(f"{first}_text").items())
     texts = ", ".join(f"{role}_text VARCHAR" for role in vocabulary.names)
     connection.execute(f"CREATE TEMP TABLE raw (file VARCHAR, line BIGINT, key VARCHAR, problem VARCHAR, {texts})")
     for number, source in enumerate(sources):
@@ -76,7 +77,7 @@ def _read(connection: duckdb.DuckDBPyConnection, table: str, sources: Sequence[S
                 f"""INSERT INTO raw SELECT file, line, key,
                         CASE WHEN broken THEN '{BROKEN}' WHEN nested THEN '{NESTED}'
                              WHEN coalesce({first}_text, '') = '' THEN 'no id'
-                             WHEN regexp_matches({first}_text, '{CONTROL}') THEN '{BREAKS_LINES}' END,
+                             {wrong} END,
                         * EXCLUDE (file, line, key, broken, nested)
                     FROM ({relation(source, rejects)})"""
             )

@@ -11,7 +11,8 @@ from typing import NamedTuple, TextIO
 
 import duckdb
 
-from training.ids import BREAKS_LINES, CONTROL
+from service.core.limits import LONGEST_ID
+from training.ids import BREAKS_LINES, CONTROL, TOO_LONG
 from training.prepare.cleaning import COLUMNS, DROPPED, LISTENING, Counts, count, is_listening
 from training.prepare.database import in_order
 from training.sources import Source
@@ -111,7 +112,7 @@ def stage(
         _number(connection, what)
         if not is_sure:
             _check_not_nested(connection, what)
-        _mark_control_characters(connection, what)
+        _mark_faults(connection, what)
     counts = Counts(read=count(connection, "FROM refused") + count(connection, "FROM staged"))
     connection.execute("CREATE TABLE suspects (file INTEGER, place BIGINT, reason VARCHAR)")
     files: list[SuspectFile] = []
@@ -176,14 +177,20 @@ def _check_not_nested(connection: duckdb.DuckDBPyConnection, what: str) -> None:
         raise LookCloserError(f"a {what} may be a list or an object")
 
 
-def _mark_control_characters(connection: duckdb.DuckDBPyConnection, what: str) -> None:
-    """Make rows unreadable whose ids would break a line; to look at each different id is cheaper than at each row."""
-    bad = f"FROM {what}s WHERE regexp_matches({what}_id, '{CONTROL}')"
-    if count(connection, bad):
-        connection.execute(
-            f"UPDATE staged SET fate = 'unreadable', detail = '{BREAKS_LINES}' "
-            f"WHERE {what}_id IN (SELECT {what}_id {bad}) AND fate <> 'unreadable'"
-        )
+def faults(value: str) -> dict[str, str]:
+    """Return SQL for what may be wrong with an id, and what that is called: the same as `training.ids.fault_of`."""
+    return {f"length({value}) > {LONGEST_ID}": TOO_LONG, f"regexp_matches({value}, '{CONTROL}')": BREAKS_LINES}
+
+
+def _mark_faults(connection: duckdb.DuckDBPyConnection, what: str) -> None:
+    """Make rows unreadable whose ids have a fault; to look at each different id is cheaper than at each row."""
+    for condition, fault in faults(f"{what}_id").items():
+        bad = f"FROM {what}s WHERE {condition}"
+        if count(connection, bad):
+            connection.execute(
+                f"UPDATE staged SET fate = 'unreadable', detail = '{fault}' "
+                f"WHERE {what}_id IN (SELECT {what}_id {bad}) AND fate <> 'unreadable'"
+            )
 
 
 def _keep_places(connection: duckdb.DuckDBPyConnection, part: Part, known: int) -> Iterator[SuspectFile]:
@@ -206,10 +213,10 @@ def _keep_unreadable(connection: duckdb.DuckDBPyConnection, part: Part) -> None:
     """Read a source again, if it has unreadable rows, to keep their file, key and reason."""
     if count(connection, f"{part.rows} AND fate = 'unreadable'") == 0:
         return
-    control = f"regexp_matches(concat(user_text, track_text), '{CONTROL}')"
+    of_ids = faults("user_text") | faults("track_text")
     connection.execute(
         f"""INSERT INTO unreadable SELECT file, line, problem, key
-            FROM (SELECT *, {_problem(part.source, {control: BREAKS_LINES})} AS problem
+            FROM (SELECT *, {_problem(part.source, of_ids)} AS problem
                   FROM (SELECT *, {_typed(part.source)} FROM ({relation(part.source, f"unreadable_{id(part)}")})))
             WHERE problem IS NOT NULL"""
     )
