@@ -59,7 +59,6 @@ def test_the_catalogue_has_titles_and_artists_and_every_track_once(tmp_path: Pat
         [
             {"id": "a", "name": "Song", "duration_ms": 177853, "explicit": 1, "id_artist": "x", "release_date": "2011"},
             {"id": "b", "name": "Tune", "duration_ms": None, "explicit": 0, "id_artist": "nobody", "release_date": ""},
-            {"id": "b", "name": "Other", "duration_ms": None, "explicit": 0, "id_artist": "nobody", "release_date": ""},
         ],
     )
     artists = write_json(tmp_path / "artists.jsonl", [{"id": "x", "name": "Band", "genres": ["rock"]}])
@@ -69,9 +68,24 @@ def test_the_catalogue_has_titles_and_artists_and_every_track_once(tmp_path: Pat
 
     assert rows(tmp_path / "out" / "tracks.parquet") == [
         ("a", "Song", "x", "Band", None, 177853, True, "2011"),
-        ("b", "Other", "nobody", None, None, None, False, None),
+        ("b", "Tune", "nobody", None, None, None, False, None),
     ]
     assert rows(tmp_path / "out" / "users.parquet") == [("1", "Ann")]
+
+
+def test_of_several_lines_with_one_id_the_first_stays_and_the_report_counts_the_others(tmp_path: Path) -> None:
+    log = write_json(tmp_path / "log.jsonl", [event(1, "a")])
+    tracks = write_json(tmp_path / "1.jsonl", [{"id": "a", "name": "Title 1", "album_id": "x"}, {"id": "a"}])
+    more = write_json(tmp_path / "2.jsonl", [{"id": "a", "name": "Another title"}, {"id": "b", "name": "Tune"}])
+    users = write_json(tmp_path / "users.jsonl", [{"user_id": 1, "name": "Bob"}, {"user_id": 1, "name": "Ann"}])
+
+    report = run(tmp_path / "out", log, tracks=[tracks, more], users=[users])
+
+    titles = [(row[0], row[1], row[4]) for row in rows(tmp_path / "out" / "tracks.parquet")]
+    assert titles == [("a", "Title 1", "x"), ("b", "Tune", None)]
+    assert rows(tmp_path / "out" / "users.parquet") == [("1", "Bob")]
+    assert report.catalogue_repeated == 3
+    assert "lines of the catalogue that repeat an id" in report.to_text()
 
 
 def test_without_a_catalogue_the_tracks_are_those_of_the_events_that_were_kept(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import duckdb
 
 from service.core.errors import ConfigurationError, DataError
 from training.output import PREPARED, publish, working_folder
-from training.prepare.catalogue import ARTISTS, TRACKS, USERS, read_tracks, read_users
+from training.prepare.catalogue import ARTISTS, TRACKS, USERS, Mended, read_tracks, read_users
 from training.prepare.cleaning import Counts, clean, count
 from training.prepare.database import Database, open_database
 from training.prepare.report import PairCounts, Report, count_pairs, density, notes_on
@@ -161,9 +161,8 @@ def _prepare_events(
     make_tables(connection)
     counts, suspects = stage(connection, logs, columns)
     n_of_events = count(connection, "FROM refused") + count(connection, "FROM unreadable")
-    durations_dropped = read_tracks(connection, tracks, artists) if settings.tracks else 0
-    if settings.users:
-        read_users(connection, users)
+    of_tracks = read_tracks(connection, tracks, artists) if settings.tracks else Mended()
+    of_users = read_users(connection, users) if settings.users else Mended()
     catalogue_rejected = count(connection, "FROM refused") + count(connection, "FROM unreadable") - n_of_events
     with (
         (out / f"{PREFIX[who]}rejected.jsonl").open("w", encoding="utf-8") as rejected,
@@ -184,7 +183,13 @@ def _prepare_events(
     notes = notes_on(split, _expected(settings, split), found.splits)
     if found.splits[NAMES[TRAIN]].pairs == 0 and who == "user":
         raise DataError(f"{counts.kept} events are left of {counts.read} read, none to train on. {' '.join(notes)}")
-    return replace(report, catalogue_rejected=catalogue_rejected, durations_dropped=durations_dropped, notes=notes)
+    return replace(
+        report,
+        catalogue_rejected=catalogue_rejected,
+        catalogue_repeated=of_tracks.repeated + of_users.repeated,
+        durations_dropped=of_tracks.durations,
+        notes=notes,
+    )
 
 
 def _expected(settings: PrepareSettings, split: Split) -> list[str]:

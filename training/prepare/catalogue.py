@@ -1,10 +1,12 @@
 """The catalogue: tracks, their artists, and the names of users."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import duckdb
 
 from training.prepare.cleaning import count
+from training.prepare.database import in_order
 from training.prepare.staging import faults
 from training.sources import Source
 from training.sources.columns import Vocabulary
@@ -39,13 +41,18 @@ TYPED = {
 """The columns that are not text."""
 
 
-def read_tracks(connection: duckdb.DuckDBPyConnection, tracks: Sequence[Source], artists: Sequence[Source]) -> int:
-    """Make the table `tracks` anew: code (in order of track_id), and the columns of tracks.parquet.
+class Mended(NamedTuple):
+    """What was not taken from a catalogue as it stands there."""
 
-    Returns how many tracks had a duration that is not positive, as some catalogues write what they do not know.
-    """
-    _read(connection, "artists", artists, ARTISTS)
-    _read(connection, "titles", tracks, TRACKS)
+    repeated: int = 0
+    """Lines with an id that an earlier one has."""
+    durations: int = 0
+    """Tracks with a duration that is not positive, as some catalogues write what they do not know."""
+
+
+def read_tracks(connection: duckdb.DuckDBPyConnection, tracks: Sequence[Source], artists: Sequence[Source]) -> Mended:
+    """Make the table `tracks` anew: code (in order of track_id), and the columns of tracks.parquet."""
+    repeated = _read(connection, "artists", artists, ARTISTS) + _read(connection, "titles", tracks, TRACKS)
     connection.execute(
         """CREATE OR REPLACE TABLE tracks AS
             SELECT (row_number() OVER (ORDER BY track_id) - 1)::INTEGER AS code,
@@ -53,18 +60,18 @@ def read_tracks(connection: duckdb.DuckDBPyConnection, tracks: Sequence[Source],
                     CASE WHEN duration_ms > 0 THEN duration_ms END AS duration_ms)
             FROM titles LEFT JOIN artists USING (artist_id)"""
     )
-    return count(connection, "FROM titles WHERE duration_ms <= 0")
+    return Mended(repeated, count(connection, "FROM titles WHERE duration_ms <= 0"))
 
 
-def read_users(connection: duckdb.DuckDBPyConnection, users: Sequence[Source]) -> None:
+def read_users(connection: duckdb.DuckDBPyConnection, users: Sequence[Source]) -> Mended:
     """Make the table `people`: the columns of users.parquet."""
-    _read(connection, "people", users, USERS)
+    return Mended(_read(connection, "people", users, USERS))
 
 
-def _read(connection: duckdb.DuckDBPyConnection, table: str, sources: Sequence[Source], vocabulary: Vocabulary) -> None:
+def _read(connection: duckdb.DuckDBPyConnection, table: str, sources: Sequence[Source], vocabulary: Vocabulary) -> int:
     """Make a table with one row for each id, the first role; lines without an id or unreadable are kept aside.
 
-    Of several rows with the same id the smallest stays, so that the order of reading has no say.
+    Of several lines with the same id the first stays; returns how many others there are.
     """
     first, *others = vocabulary.names
     wrong = " ".join(f"WHEN {condition} THEN '{fault}'" for condition, fault in faults(f"{first}_text").items())
@@ -73,14 +80,15 @@ def _read(connection: duckdb.DuckDBPyConnection, table: str, sources: Sequence[S
     for number, source in enumerate(sources):
         rejects = f"{table}_{number}"
         try:
-            connection.execute(
-                f"""INSERT INTO raw SELECT file, line, key,
-                        CASE WHEN broken THEN '{BROKEN}' WHEN nested THEN '{NESTED}'
-                             WHEN coalesce({first}_text, '') = '' THEN 'no id'
-                             {wrong} END,
-                        * EXCLUDE (file, line, key, broken, nested)
-                    FROM ({relation(source, rejects)})"""
-            )
+            with in_order(connection):  # so that the first is the first
+                connection.execute(
+                    f"""INSERT INTO raw SELECT file, line, key,
+                            CASE WHEN broken THEN '{BROKEN}' WHEN nested THEN '{NESTED}'
+                                 WHEN coalesce({first}_text, '') = '' THEN 'no id'
+                                 {wrong} END,
+                            * EXCLUDE (file, line, key, broken, nested)
+                        FROM ({relation(source, rejects)})"""
+                )
         except FAILURES as error:
             raise unreadable_file(connection, source, error) from error
         keep_refused(connection, source, rejects)
@@ -88,6 +96,9 @@ def _read(connection: duckdb.DuckDBPyConnection, table: str, sources: Sequence[S
     columns = ", ".join(f"{role}: {TYPED.get(role, f'nullif({role}_text, {chr(39) * 2})')}" for role in others)
     connection.execute(
         f"CREATE TABLE {table} AS SELECT {first}, other.* FROM "
-        f"(SELECT {first}_text AS {first}, min({{{columns}}}) AS other FROM raw WHERE problem IS NULL GROUP BY ALL)"
+        f"(SELECT {first}_text AS {first}, arg_min({{{columns}}}, rowid) AS other FROM raw WHERE problem IS NULL "
+        "GROUP BY ALL)"
     )
+    repeated = count(connection, "FROM raw WHERE problem IS NULL") - count(connection, f"FROM {table}")
     connection.execute("DROP TABLE raw")
+    return repeated

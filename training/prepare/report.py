@@ -70,6 +70,8 @@ class Report:
     """Of each Parquet file and of rejected.jsonl."""
     catalogue_rejected: int = 0
     """Unreadable lines of the tracks, artists and users; in rejected.jsonl too."""
+    catalogue_repeated: int = 0
+    """Lines of the tracks, artists and users with an id that an earlier one has: the earliest stays."""
     durations_dropped: int = 0
     """Tracks of the catalogue whose duration was not positive; they have none now."""
     groups: int | None = None
@@ -200,6 +202,8 @@ def _data_table(report: Report) -> str:
         "last event": report.last_time or "no time",
         "unreadable lines of the catalogue": f"{report.catalogue_rejected:,}",
     }
+    if report.catalogue_repeated:
+        rows["lines of the catalogue that repeat an id"] = f"{report.catalogue_repeated:,}"
     if report.durations_dropped:
         rows["tracks whose duration was not positive"] = f"{report.durations_dropped:,}"
     return table("What is in it", ("data", "number"), rows.items())
