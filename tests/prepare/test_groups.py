@@ -54,6 +54,17 @@ def test_groups_are_split_like_users_and_by_themselves(tmp_path: Path) -> None:
     assert held_out == {"validation": [("g", "28")], "test": [("g", "29")]}
 
 
+def test_it_is_said_that_the_events_of_groups_are_the_ones_that_lack_something(tmp_path: Path) -> None:
+    log = write_json(tmp_path / "log.jsonl", [event("u", "a")])
+    empty = write_lines(tmp_path / "together.jsonl", [])
+    timeless = write_lines(tmp_path / "timeless.csv", ["group,track", "g,a"])
+
+    with pytest.raises(DataError, match=r"no event of a group is left of 0 read: nothing is in .*together\.jsonl"):
+        run(tmp_path / "out", log, group_events=[empty])
+    with pytest.raises(DataError, match="needs a time, and no event of a group has one"):
+        run(tmp_path / "out", log, group_events=[timeless], split="user-time")
+
+
 def test_members_of_groups_are_text_ordered_by_group(tmp_path: Path) -> None:
     log = write_json(tmp_path / "log.jsonl", [event("u", "a")])
     groups = write_json(

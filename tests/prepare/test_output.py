@@ -223,6 +223,15 @@ def test_the_command_line_prepares_and_shows_the_report(tmp_path: Path, capsys: 
     )
 
 
+def test_a_folder_that_cannot_be_is_said_before_any_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = write_lines(tmp_path / "log.csv", ["user,track", "u,a"])
+
+    code = main(["prepare", "--events", str(log), "--out", str(log / "x")])
+
+    assert code == 2
+    assert capsys.readouterr().err == f"prepare: --out {log / 'x'} cannot be a folder: {log} is a file\n"
+
+
 def test_preparing_waits_for_no_library_that_only_training_needs() -> None:
     code = "import sys; from training.__main__ import parser; parser(['prepare']); print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

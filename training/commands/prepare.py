@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from training.commands.arguments import add_seed
+from training.commands.places import check_folder
 from training.prepare import PrepareSettings, prepare
 from training.prepare.splits import SPLITS
 from training.sources.columns import EVENTS
@@ -76,6 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare, and show what became of the log."""
+    check_folder("--out", args.out)
     names = {field.name for field in fields(PrepareSettings)}
     settings = {name: value for name, value in vars(args).items() if name in names}
     report = prepare(

@@ -37,6 +37,9 @@ Listener = Literal["user", "group"]
 PREFIX: Final[dict[Listener, str]] = {"user": "", "group": "group_"}
 """What the files of pairs begin with."""
 
+EVENT: Final[dict[Listener, str]] = {"user": "event", "group": "event of a group"}
+"""What each row of the logs is, to whoever reads what went wrong."""
+
 MOST_THREADS: Final = 1024
 """More than any machine has use for, and less than what a system refuses to start."""
 
@@ -174,8 +177,8 @@ def _prepare_events(
         named = chain(*logs, *(() if who == "group" else (tracks, artists, users)))  # the catalogue only once
         write(find_rejected(connection, named), rejected)
     if counts.kept == 0:
-        raise DataError(f"no event is left of {counts.read} read: {_reasons(counts)}")
-    split = _split(settings, counts)
+        raise DataError(f"no {EVENT[who]} is left of {counts.read} read: {_reasons(counts, settings.events)}")
+    split = _split(settings, counts, who)
     make_pairs(connection, split, settings.holdout, settings.seed)
     connection.execute("DROP TABLE kept")
     found = _write(database, settings, who, out)
@@ -207,12 +210,12 @@ def _check_apart(splits: Sequence[Sequence[Source]]) -> None:
             raise ConfigurationError(f"{both[0]} is given to two splits; what a model learned it is not judged by")
 
 
-def _split(settings: PrepareSettings, counts: Counts) -> Split:
+def _split(settings: PrepareSettings, counts: Counts, who: Listener) -> Split:
     if settings.validation or settings.test:
         return "given"
     has_time = counts.last_time is not None
     if settings.split in ("time", "user-time") and not has_time:
-        raise DataError(f"the split {settings.split!r} needs a time, and no event has one; use random or none")
+        raise DataError(f"the split {settings.split!r} needs a time, and no {EVENT[who]} has one; use random or none")
     return settings.split or ("user-time" if has_time else "random")
 
 
@@ -262,9 +265,10 @@ def _catalogue(settings: PrepareSettings, out: Path) -> str:
     )
 
 
-def _reasons(counts: Counts) -> str:
+def _reasons(counts: Counts, paths: Sequence[Path]) -> str:
     dropped = {**counts.dropped, **counts.unreadable}
-    return ", ".join(f"{rows} {reason}" for reason, rows in dropped.items() if rows) or "the files are empty"
+    reasons = ", ".join(f"{rows} {reason}" for reason, rows in dropped.items() if rows)
+    return reasons or f"nothing is in {', '.join(map(str, paths))}"
 
 
 def _report(
