@@ -82,6 +82,10 @@ def test_each_split_is_aggregated_by_itself_and_new_pairs_are_those_not_in_train
     assert scores(tmp_path / "out", "test") == {("u", "a"): 1.0, ("u", "c"): 1.0}
     assert (report.splits["validation"].share_new, report.splits["test"].share_new) == (1.0, 0.5)
     assert report.splits["test"].pairs_unknown_to_train == 1  # train has never seen c
+    [header, _, train, *_, test] = report.to_text().partition("Splits\n")[2].splitlines()
+    assert header.endswith("new pairs  unknown to train")
+    assert train.endswith("%")
+    assert test.split()[-2:] == ["50.00%", "1"]
     assert (report.pairs, report.density) == (3, 1.0)
 
 

@@ -213,7 +213,19 @@ def _splits_table(report: Report) -> str:
     def row(name: str, split: SplitReport) -> tuple[str, ...]:
         numbers = (split.pairs, split.users, split.tracks, split.plays, split.skips, split.likes)
         new = "" if split.share_new is None else f"{split.share_new:.2%}"
-        return (name, *(f"{number:,}" for number in numbers), f"{split.density:.4%}", new)
+        unknown = "" if split.pairs_unknown_to_train is None else f"{split.pairs_unknown_to_train:,}"
+        return (name, *(f"{number:,}" for number in numbers), f"{split.density:.4%}", new, unknown)
 
-    header = ("split", "pairs", "users", "tracks", "plays", "skips", "likes", "density", "new pairs")
+    header = (
+        "split",
+        "pairs",
+        "users",
+        "tracks",
+        "plays",
+        "skips",
+        "likes",
+        "density",
+        "new pairs",
+        "unknown to train",
+    )
     return table("Splits", header, (row(name, split) for name, split in report.splits.items()))
