@@ -150,7 +150,9 @@ def test_the_lambda_of_ease_is_the_largest_eigenvalue_of_noise() -> None:
 def test_guests_choose_a_lambda_of_their_own() -> None:
     train, later = neighbourhoods(2 * FEWEST, 0.5)
     data = prepared(scores(train), later)
-    far_too_much = WMF(dim=8, regularization=0.02, guest_regularization=10.0).fit(data, seed=0, device="cpu", progress=silent)
+    far_too_much = WMF(dim=8, regularization=0.02, guest_regularization=10.0).fit(
+        data, seed=0, device="cpu", progress=silent
+    )
 
     chosen = WMF(dim=8, regularization=0.02).fit(data, seed=0, device="cpu", progress=silent)
 
