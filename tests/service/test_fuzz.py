@@ -10,32 +10,10 @@ from fastapi import FastAPI
 from service.app import create_app
 from service.settings import Settings
 from tests.documentation import field_codes
-from tests.service.worlds import running
+from tests.service.worlds import FULL_REQUEST, running
 
 PATH = "/recommendations/group"
 BODIES = 10_000
-
-VALID: dict[str, Any] = {
-    "group_id": "trip",
-    "members": [
-        {"user_id": "ann", "weight": 2.0, "blocked_track_ids": ["rock-1"]},
-        {"liked_track_ids": ["pop-1", "nope"], "label": "guest"},
-    ],
-    "limit": 5,
-    "strategy": "average",
-    "model": "wmf",
-    "seed": 7,
-    "already_played": ["rock-2"],
-    "filters": {
-        "exclude_track_ids": ["jazz-1"],
-        "exclude_artist_ids": ["nobody"],
-        "explicit": "exclude",
-        "max_per_artist": 2,
-        "target_duration_ms": 900_000,
-        "only_new": True,
-    },
-    "explain": True,
-}
 
 ODD_VALUES = [
     b"null", b"true", b"-1", b"0", b"1e400", b"-1e400", b"NaN", b"Infinity", b"1.5", b"9007199254740993",
@@ -54,7 +32,7 @@ CONTENT_TYPES = [
 
 def with_one_odd_value(draw: random.Random) -> bytes:
     """The valid request with something else in place of one of its values, somewhere."""
-    body = json.loads(json.dumps(VALID))
+    body = json.loads(json.dumps(FULL_REQUEST))
     target = draw.choice([body, body["members"][0], body["members"][1], body["filters"]])
     target[draw.choice([*target, "novelty", "\ud800"])] = "@"
     return json.dumps(body).encode().replace(b'"@"', draw.choice(ODD_VALUES))
@@ -62,7 +40,7 @@ def with_one_odd_value(draw: random.Random) -> bytes:
 
 def with_odd_bytes(draw: random.Random) -> bytes:
     """The valid request with some bytes removed, doubled or changed."""
-    body = bytearray(json.dumps(VALID).encode())
+    body = bytearray(json.dumps(FULL_REQUEST).encode())
     for _ in range(draw.randint(1, 5)):
         place = draw.randrange(len(body))
         body[place : place + draw.randint(0, 3)] = draw.randbytes(draw.randint(0, 3))

@@ -10,6 +10,7 @@ from openapi_spec_validator import validate
 
 from service.core.strategies import STRATEGIES
 from tests.documentation import ROOT
+from tests.service.worlds import FULL_REQUEST
 
 PATH = "/recommendations/group"
 SIMILAR = "/similar-tracks/{track_id}"
@@ -37,36 +38,14 @@ async def test_no_field_of_a_request_is_always_there(document: dict[str, Any]) -
             assert "default" not in field, "a generated client would ask for it"
 
 
-FULL = {
-    "group_id": "trip",
-    "members": [
-        {"user_id": "ann", "weight": 2, "blocked_track_ids": ["rock-1"]},
-        {"liked_track_ids": ["pop-1", "nope"], "label": "guest"},
-    ],
-    "n": 5,
-    "strategy": "average",
-    "model": "wmf",
-    "seed": 7,
-    "already_played": ["rock-2"],
-    "filters": {
-        "exclude_track_ids": ["jazz-1"],
-        "exclude_artist_ids": ["nobody", 7],
-        "explicit": "exclude",
-        "max_per_artist": 2,
-        "target_duration_ms": 900_000,
-        "only_new": True,
-    },
-    "explain": True,
-}
-
-
 @pytest.mark.parametrize(
     ("body", "status"),
     [
         ({"user_ids": ["101", "102"], "limit": 5}, 200),
         ({"user_ids": [101], "group_id": None, "model": None, "seed": None, "strategy": None}, 200),
         ({"members": [{}]}, 200),
-        (FULL, 200),
+        (FULL_REQUEST, 200),
+        ({name: value for name, value in FULL_REQUEST.items() if name != "limit"} | {"n": 5}, 200),
         ({}, 422),
         ({"user_ids": []}, 422),
         ({"user_ids": ["ann"], "members": [{}]}, 422),

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -24,6 +25,29 @@ TRACKS = [f"{genre}-{number}" for genre in ("rock", "jazz", "pop") for number in
     "pop-4",
 ]
 ARTISTS = {"rock": "The Stones", "jazz": "Miles", "pop": "Abba"}
+
+FULL_REQUEST: dict[str, Any] = {
+    "group_id": "trip",
+    "members": [
+        {"user_id": "ann", "weight": 2.0, "blocked_track_ids": ["rock-1"]},
+        {"liked_track_ids": ["pop-1", "nope"], "label": "guest"},
+    ],
+    "limit": 5,
+    "strategy": "average",
+    "model": "wmf",
+    "seed": 7,
+    "already_played": ["rock-2"],
+    "filters": {
+        "exclude_track_ids": ["jazz-1"],
+        "exclude_artist_ids": ["nobody", 7],
+        "explicit": "exclude",
+        "max_per_artist": 2,
+        "target_duration_ms": 900_000,
+        "only_new": True,
+    },
+    "explain": True,
+}
+"""A request that says all that can be said."""
 
 
 def genre_of(track_id: str) -> str:
