@@ -26,7 +26,6 @@ GROUP_TYPES: Final[tuple[GroupType, ...]] = get_args(GroupType)
 CANDIDATES: Final = 1000
 """Listeners, drawn at random, among whom a similar or divergent group looks for its next member."""
 
-
 _EXAMPLE: Final = '{"group_id": "...", "user_ids": ["...", ...]}'
 
 

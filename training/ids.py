@@ -11,7 +11,6 @@ CONTROL: Final = "[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029]"
 BREAKS_LINES: Final = "control character in an id"
 """What is wrong with an id that has one of CONTROL."""
 
-
 TOO_LONG: Final = f"id of more than {LONGEST_ID} characters"
 """What is wrong with an id that no request to the service may name."""
 

@@ -107,11 +107,13 @@ class Jury(NamedTuple):
     def of(cls, data: PreparedData, seed: int) -> Self:
         """Return the jury that validation data give; either side is empty where they give too few for one."""
         truth = Truth.of(data.validation, data.interactions.matrix.shape, excluded=data.interactions.matrix)
+        listeners = sample(truth.users, MOST_LISTENERS, seed)
         guests = Guests.drawn(truth.users, data.interactions.positives, FEW, MOST_GUESTS, seed)
+        nobody = np.empty(0, dtype=np.int64)
         return cls(
             truth,
-            enough(sample(truth.users, MOST_LISTENERS, seed)),
-            Guests(enough(guests.user_rows), guests.named),
+            listeners if len(listeners) >= FEWEST else nobody,
+            guests if len(guests.named) >= FEWEST else Guests(nobody, []),
         )
 
     def of_all(self, model: Recommender) -> Column:
@@ -130,8 +132,3 @@ class Jury(NamedTuple):
 
     def _judge(self, score: Score, users: NDArray[np.int64]) -> Column:
         return rank_metrics(score, self.truth, (K,), users).columns[f"ndcg@{K}"]
-
-
-def enough(users: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the users, or nobody where there are too few."""
-    return users if len(users) >= FEWEST else users[:0]

@@ -148,7 +148,7 @@ class WMF(Algorithm):
             fitted = algorithm._fit(data, seed=seed, device=device, progress=progress)
         else:
             fitted = algorithm._fit_best(data, jury, seed=seed, device=device, progress=progress)
-        if self.guest_regularization is not None or not len(jury.guests.user_rows):
+        if self.guest_regularization is not None or not jury.guests.named:
             return fitted
         return for_guests(fitted, data, jury)
 
