@@ -33,7 +33,6 @@ _LONG: Final = 60
 _QUOTA: Final = 6
 """How much more work a list with a quota is at most: with `fair_share`, whose compiled race knows of none."""
 
-
 _POPULAR: Final = "popular"
 """In place of a strategy where nobody is asked."""
 
