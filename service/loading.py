@@ -4,11 +4,13 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from math import isfinite
 from typing import Final, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from service.batching import BatchingScorer, Report
 from service.core.artifacts import Artifact, ArtifactStore, Manifest
@@ -19,10 +21,14 @@ from service.core.group import GroupQuery, GroupRanking, Member, rank_groups
 from service.core.ids import IdIndex
 from service.core.recommender import Recommender, SimilarTracks
 from service.core.recommenders import recommender_of
+from service.core.rules import Near
 from service.settings import Settings
 
 NEIGHBOURS: Final = 100
 """Similar tracks that can be paged through."""
+
+RESEMBLING: Final = 20
+"""So many of the tracks most similar to a track, the first page of them, resemble it, if they score above 0."""
 
 
 class SimilarQuery(NamedTuple):
@@ -64,6 +70,26 @@ class ServedModel:
             return None
         nearest = self.recommender.similar(row, NEIGHBOURS).rows.tolist()
         return next((found for near in nearest if (found := tracks.row(own.ids[near])) is not None), None)
+
+    def near(self, tracks: IdIndex) -> Near | None:
+        """Return what finds, among some tracks, those that resemble one of them; None where this model knows none.
+
+        It remembers what it found, so that it is for one request.
+        """
+        own, model = self.recommender.tracks, self.recommender
+        if not isinstance(model, SimilarTracks):
+            return None
+
+        @cache
+        def near(row: int) -> NDArray[np.int64]:
+            known = own.row(tracks.ids[row])
+            if known is None:
+                return np.empty(0, dtype=np.int64)
+            similar = model.similar(known, RESEMBLING)
+            found = (tracks.row(own.ids[each]) for each in similar.rows[similar.scores > 0].tolist())
+            return np.array([each for each in found if each is not None], dtype=np.int64)
+
+        return near
 
 
 def scoring_thread(name: str, torch_threads: int) -> ThreadPoolExecutor:

@@ -16,6 +16,7 @@ from service.core.errors import ArtifactError, ConfigurationError, ModelUnavaila
 from service.core.ids import IdIndex
 from service.core.recommender import SimilarTracks
 from service.core.recommenders import KINDS
+from service.core.rules import Near
 from service.core.strategies import STRATEGIES
 from service.experiments.assignment import variant_of
 from service.experiments.config import Experiment, Variant, load_experiments
@@ -133,8 +134,17 @@ class Runtime:
 
     def stand_in(self, track_id: str, tracks: IdIndex) -> int | None:
         """Return the row, among some tracks, of the one most like a track that is not among them; None for none."""
-        similar = next((self.models[name] for name in self._similar_models if name in self.models), None)
+        similar = self._who_knows_similar()
         return None if similar is None else similar.stand_in(track_id, tracks)
+
+    def near(self, tracks: IdIndex) -> Near | None:
+        """Return what finds, among some tracks, those that resemble one of them; None where nobody can."""
+        similar = self._who_knows_similar()
+        return None if similar is None else similar.near(tracks)
+
+    def _who_knows_similar(self) -> ServedModel | None:
+        """Return who answers similar tracks of those that are loaded."""
+        return next((self.models[name] for name in self._similar_models if name in self.models), None)
 
     def known_users(self, user_ids: Iterable[str]) -> set[str]:
         """Return those known to any model that a group can be routed to, whether it can score or not."""

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from service.api.schemas import NAMED_AT_MOST, Filters, GroupRequest, MemberAnswer, PlaylistWarning, Status, WarningCode
 from service.core.catalogue import Facets
 from service.core.duration import nearest_head
-from service.core.group import GroupQuery, GroupRanking, Member
+from service.core.group import GroupQuery, GroupRanking, Member, rules_of
 from service.core.group_history import voter_of, without_own_voter
 from service.core.ids import IdIndex, is_group_key
 from service.core.quota import Quota
 from service.core.recommender import Recommender
+from service.core.rules import Diversity, Near, others_among
 from service.loading import ServedModel
 
 
@@ -95,6 +96,7 @@ class Translation:
         seed: int,
         group_weight: float,
         stand_in: StandIn,
+        near: Callable[[IdIndex], Near | None],
     ) -> None:
         model = served.recommender
         self.party, self._model = party, model
@@ -121,6 +123,8 @@ class Translation:
             excluded=frozenset(self._excluded),
             left_out=self._left_out(body.filters),
             quota=_quota(body.filters, self._facets, length),
+            novelty=body.novelty or 0.0,
+            diversity=self._diversity(body, near),
             only_new=body.filters.only_new,
             already_played=tuple(dict.fromkeys(played)),
         )
@@ -187,17 +191,29 @@ class Translation:
             untold = sum(self._explicit[row] is None for row in ranking.rows)
             if untold:
                 self.warn("explicit_unknown", f"the data does not say of {untold} tracks whether they are explicit")
-        quota = self.query.quota
-        if quota is not None and (highest := quota.highest(ranking.rows)) > quota.most:
-            detail = (
-                f"with at most {quota.most} tracks of an artist the list would be shorter; there are up to {highest}"
-            )
-            self.warn("more_per_artist_than_asked", detail)
+        self._warn_of_rules(ranking)
         if self._durations is None and len(ranking.rows) < self.query.k:
             self.warn(
                 "fewer_tracks_than_asked",
                 f"only {len(ranking.rows)} tracks are allowed of the {self.query.k} asked for",
             )
+
+    def _warn_of_rules(self, ranking: GroupRanking) -> None:
+        """Warn of what a playlist was to keep to as a whole and could not."""
+        query, length = self.query, len(ranking.rows)
+        diversity, novelty = query.diversity, rules_of(self._model, query).novelty
+        if diversity is not None and (alike := diversity.alike(ranking.rows)) > others_among(length, diversity.share):
+            detail = f"{alike} of {length} tracks resemble one before them; no more are allowed that do not"
+            self.warn("less_diverse_than_asked", detail)
+        if novelty is not None and (heard := novelty.heard[ranking.rows].sum()) > others_among(length, novelty.share):
+            detail = f"only {length - heard} of {length} tracks are new to everybody; no more are allowed that are"
+            self.warn("less_new_than_asked", detail)
+        quota = query.quota
+        if quota is not None and (highest := quota.highest(ranking.rows)) > quota.most:
+            detail = (
+                f"with at most {quota.most} tracks of an artist the list would be shorter; there are up to {highest}"
+            )
+            self.warn("more_per_artist_than_asked", detail)
 
     def _length(self, body: GroupRequest) -> int:
         """Return how many tracks to ask for: where a duration decides no more than can be needed."""
@@ -208,6 +224,16 @@ class Translation:
             self.warn("duration_unknown", "the data does not say how long tracks are; limit alone ends the list")
             return body.length
         return min(body.longest, self._durations.enough_for(target))
+
+    def _diversity(self, body: GroupRequest, near: Callable[[IdIndex], Near | None]) -> Diversity | None:
+        """Return how much must be unlike, None where nothing has to be, or nobody knows what resembles what."""
+        if not body.diversity:
+            return None
+        resembling = near(self._model.tracks)
+        if resembling is None:
+            self.warn("similarity_unknown", "no model here knows similar tracks; diversity could not be heeded")
+            return None
+        return Diversity(body.diversity, resembling)
 
     def _member(self, place: int, model: Recommender) -> Member:
         listener = self.party.listeners[place]

@@ -96,7 +96,7 @@ class _Ranked(NamedTuple):
 async def _rank(runtime: Runtime, request: Request, body: GroupRequest, party: Party, plan: Plan, seed: int) -> _Ranked:
     """Have a group ranked, by the fallback if the planned model fails and the request did not insist on it."""
     weight = runtime.settings.group_weight
-    translation = Translation(body, party, plan.model, plan.strategy, seed, weight, runtime.stand_in)
+    translation = Translation(body, party, plan.model, plan.strategy, seed, weight, runtime.stand_in, runtime.near)
     has_gone = gone(request.receive)
     try:
         scored = await plan.model.groups.submit(translation.query, has_gone)

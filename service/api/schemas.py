@@ -167,6 +167,10 @@ class GroupRequest(_Request):
     """Another name for `limit`; give one of them."""
     strategy: StrategyName | None = None
     """How the members' tastes become one; by default the one that suits the model."""
+    novelty: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
+    """At least this share of the playlist is new to every member, where there is so much; none has to be by default."""
+    diversity: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
+    """At least this share of the playlist resembles no track before it, where it can; none has to by default."""
     model: str | None = Field(default=None, max_length=100)
     """One of `/models`; overrides the experiment."""
     seed: Annotated[int, Field(ge=0, lt=_EXACT), BeforeValidator(_whole)] | None = None
@@ -210,10 +214,13 @@ WarningCode = Literal[
     "all_members_cold",
     "filled_with_popular",
     "explicit_unknown",
+    "less_diverse_than_asked",
+    "less_new_than_asked",
     "more_per_artist_than_asked",
     "fewer_tracks_than_asked",
     "shorter_than_asked",
     "duration_unknown",
+    "similarity_unknown",
     "degraded",
 ]
 

@@ -15,7 +15,7 @@ from service.api.headers import answer_headers, documented
 from service.api.problems import ProblemCode, responses
 from service.api.schemas import SimilarTrack, SimilarTracksAnswer, model_ref, rounded
 from service.core.errors import ModelUnavailableError, UnknownTrackError
-from service.loading import NEIGHBOURS, Neighbour, ServedModel, SimilarQuery
+from service.loading import NEIGHBOURS, RESEMBLING, Neighbour, ServedModel, SimilarQuery
 
 _CACHE_CONTROL: Final = "public, max-age=3600, stale-while-revalidate=86400"
 
@@ -33,7 +33,7 @@ class Page(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    limit: int = Field(default=20, ge=1, le=NEIGHBOURS)
+    limit: int = Field(default=RESEMBLING, ge=1, le=NEIGHBOURS)
     """How many tracks a page has."""
     offset: int = Field(default=0, ge=0, le=1_000_000)
     """How many of the nearest to pass over."""

@@ -1,9 +1,8 @@
 """What the members of some groups think of every track, as strategies see it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 import torch
@@ -11,12 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.core.calibration import EXACT, Calibration, raised
-from service.core.quota import Quotas
-from service.core.ranking import Contenders, highest, top_k
+from service.core.ranking import NONE, Contenders, highest, top_k
 from service.core.recommender import Recommender, is_group_scorer
-
-NONE: Final = -1
-"""Stands where a strategy has no track left to name."""
+from service.core.rules import Rules
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +39,8 @@ class Ballots:
     """One a group."""
     heard: Tensor | None = None
     """(groups, members, tracks) True where a track is worth nothing to a member, who knows it; None for nowhere."""
-    quotas: Quotas | None = None
-    """Of tracks of one artist; a strategy that picks one track after another keeps to them, others need not."""
+    rules: Sequence[Rules] | None = None
+    """Of each group, None where no group has any; a strategy that picks one track after another keeps to them."""
 
     @cached_property
     def votes(self) -> Tensor:

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from service.core.calibration import Calibration
 from service.core.group import GroupQuery, GroupRanking, Member, excluded_rows, history_of, known_to
-from service.core.quota import LONGER, Quota, Quotas
+from service.core.quota import Quota
 from service.core.ranking import top_k
 from service.core.recommender import Recommender
+from service.core.rules import LONGER, Admission, Rules, walk
 from service.core.sentences import KNOWN, Chosen
 from service.core.strategies import SENTENCES
 
@@ -171,22 +172,20 @@ def _best(relevance: Tensor, kept_out: NDArray[np.int64], length: int, power: in
     """Return the utility (members,) of the best `length` tracks that a member alone could get."""
     open_to_them = relevance.index_fill(1, torch.from_numpy(kept_out).to(relevance.device), 0)
     if quota is not None:
-        return np.array([_best_within(quota, of_member[None], length, power) for of_member in open_to_them])
+        return np.array([_best_within(quota, of_member, length, power) for of_member in open_to_them])
     best: Floats = top_k(open_to_them, length)[0].double().pow(power).sum(dim=1).numpy(force=True)
     return best
 
 
 def _best_within(quota: Quota, relevance: Tensor, length: int, power: int) -> float:
-    """Return the same of one member, relevance (1, tracks), for lists that keep to a quota."""
-    quotas, count = Quotas(quota.artists, np.array([quota.most])), length
-    values, rows = top_k(relevance, count)
-    while count < relevance.shape[1] and not quotas.suffice(rows.numpy(force=True), length):
+    """Return the same of one member, relevance (tracks,), for lists that keep to a quota."""
+    rules, count = Rules(quota), length
+    rows = top_k(relevance[None], count)[1][0]
+    while count < len(relevance) and not rules.suffice(rows.numpy(force=True), length):
         count *= LONGER
-        values, rows = top_k(relevance, count)
-    admission = quotas.admission(0)
-    told = zip(rows[0].tolist(), values[0].double().pow(power).tolist(), strict=True)
-    best: float = sum(islice((value for row, value in told if admission.admits(row)), length))
-    return best
+        rows = top_k(relevance[None], count)[1][0]
+    chosen = list(islice(walk(rows.tolist(), Admission(rules)), length))
+    return float(relevance[chosen].double().pow(power).sum())
 
 
 def _picked_for(utilities: Floats, best: Floats, ranking: GroupRanking) -> list[list[int]]:

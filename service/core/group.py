@@ -11,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from service.core.ballots import NONE, Ballots, Strategy
+from service.core.ballots import Ballots, Strategy
 from service.core.calibration import Calibration
-from service.core.quota import LONGER, Admission, Quota, Quotas, least_that_suffices
+from service.core.quota import Quota, least_that_suffices
+from service.core.ranking import NONE
 from service.core.recommender import Recommender, is_group_scorer
+from service.core.rules import LONGER, Admission, Diversity, Novelty, Rules, walk
 from service.core.strategies import EFFORT, LINEAR, ON_SCORES, ONE_BY_ONE, SPARING, STRATEGIES
 
 _VOTES_AT_ONCE: Final = 1_000_000
@@ -30,8 +32,8 @@ _LIKED: Final = 64
 _LONG: Final = 60
 """Length at which a list is twice the work."""
 
-_QUOTA: Final = 6
-"""How much more work a list with a quota is at most: with `fair_share`, whose compiled race knows of none."""
+_RULES: Final = 6
+"""How much more work a list with rules is, mostly at most: with `fair_share`, whose compiled race knows of none."""
 
 _POPULAR: Final = "popular"
 """In place of a strategy where nobody is asked."""
@@ -81,6 +83,18 @@ class GroupQuery:
     """Distinct track rows, ascending, that must not appear either: many at a time, as of all that is explicit."""
     quota: Quota | None = field(default=None, repr=False, compare=False)
     """How many tracks of one artist the list may have; what was played does not count."""
+    novelty: float = 0.0
+    """At least such a share of the list, 0..1, and of each of its heads that is not filled up, nobody has in the
+    training data or named as liked."""
+    diversity: Diversity | None = field(default=None, repr=False, compare=False)
+    """How much of the list, and of each of its heads that is not filled up, resembles nothing before."""
+    begun: tuple[int, ...] = ()
+    """Distinct rows that the list begins with, in order, all of them `already_played`: only the rest is asked for."""
+
+    @property
+    def has_rules(self) -> bool:
+        """Return whether the list has to keep to anything as a whole."""
+        return self.quota is not None or self.novelty > 0 or self.diversity is not None
 
     @property
     def is_filtered(self) -> bool:
@@ -91,8 +105,8 @@ class GroupQuery:
     def effort(self) -> float:
         """Return what a ranking takes, roughly, in what it takes for each member of a short list by `average`."""
         guests = sum(_GUEST + len(member.liked) / _LIKED for member in self.members if member.liked)
-        quota = 1 if self.quota is None else _QUOTA
-        return guests + len(self.members) * EFFORT[self.strategy] * (1 + self.k / _LONG) * quota
+        rules = _RULES if self.has_rules else 1
+        return guests + len(self.members) * EFFORT[self.strategy] * (1 + self.k / _LONG) * rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,28 +145,28 @@ def rank_groups(model: Recommender, queries: Sequence[GroupQuery]) -> list[Group
     """Return one ranking a query, in order.
 
     Queries that are alike in strategy, in the number of members with a taste, in what they need to know and in having
-    a quota are scored in one product. Lists are shorter than k only where fewer tracks are allowed: one that a quota
-    cuts short goes on, as in a session, with the lowest quota that is enough for the rest.
+    rules are scored in one product. Lists are shorter than k only where fewer tracks are allowed: one that its rules
+    cut short goes on, as in a session, with weaker ones.
     """
     rankings = _rank(model, queries)
     rests = {
-        place: _rest_of(model, query, ranking, query.quota)
+        place: _rest_of(model, query, ranking)
         for place, (query, ranking) in enumerate(zip(queries, rankings, strict=True))
-        if query.quota is not None and len(ranking.rows) < min(query.k, ranking.candidates)
+        if query.has_rules and len(ranking.rows) < min(query.k, ranking.candidates)
     }
     if rests:
-        for place, rest in zip(rests, _rank(model, list(rests.values())), strict=True):
+        for place, rest in zip(rests, rank_groups(model, list(rests.values())), strict=True):
             rankings[place] = _joined(rankings[place], rest)
     return rankings
 
 
 def _rank(model: Recommender, queries: Sequence[GroupQuery]) -> list[GroupRanking]:
-    """Return the rankings, as long as quotas let them be."""
+    """Return the rankings, as long as rules let them be."""
     buckets: defaultdict[tuple[str, bool, bool, int], list[int]] = defaultdict(list)
     sparing = is_group_scorer(model)
     voters = [tuple(i for i, member in enumerate(query.members) if member.has_taste) for query in queries]
     for position, query in enumerate(queries):
-        kind = query.strategy, _needs_all_votes(query, sparing), query.quota is not None, len(voters[position])
+        kind = query.strategy, _needs_all_votes(query, sparing), query.has_rules, len(voters[position])
         buckets[kind].append(position)
     rankings: dict[int, GroupRanking] = {}
     for (strategy, all_votes, _, size), positions in buckets.items():
@@ -199,19 +213,19 @@ def _rank_tables(model: Recommender, strategy: str, tables: Sequence[_Table]) ->
         played=_played(tables, vectors.device),
         seeds=tuple(query.seed for query, _ in tables),
         heard=_heard(model, tables, vectors.device),
-        quotas=_quotas(tables),
+        rules=[rules_of(model, query) for query, _ in tables] if tables[0][0].has_rules else None,
     )
     k = min(max(query.k for query, _ in tables), len(model.tracks))
     merged = strategy in LINEAR and not tables[0][0].discovery
     rank = _rank_merged if merged else _RANKED_BY[strategy]
-    if ballots.quotas is None or strategy in ONE_BY_ONE:
+    if ballots.rules is None or strategy in ONE_BY_ONE:
         rows: NDArray[np.int64] = rank(ballots, k).numpy(force=True)
     else:
-        rows = _within_quotas(rank, ballots, ballots.quotas, k)
+        rows = _walked(rank, ballots, ballots.rules, k)
     opinions = ballots.votes_of(rows)
     kept_out = _kept_out(tables, excluded)
     lengths = [query.k for query, _ in tables]
-    whole, filled = _fill_up(model, rows, opinions, kept_out, lengths, ballots.quotas)
+    whole, filled = _fill_up(model, rows, opinions, kept_out, lengths, ballots.rules)
     if whole is not None:
         rows, opinions = whole, ballots.votes_of(whole)
     percentiles = ballots.percentiles(opinions)
@@ -241,16 +255,24 @@ def _rank_merged(ballots: Ballots, k: int) -> Tensor:
     return ballots.rank_by(ballots.model.score(merged), k)
 
 
-def _quotas(tables: Sequence[_Table]) -> Quotas | None:
-    """Return the quotas of all, or None where there are none: either all have one, or nobody."""
-    quotas = [query.quota for query, _ in tables if query.quota is not None]
-    return Quotas(quotas[0].artists, np.array([quota.most for quota in quotas])) if quotas else None
+def rules_of(model: Recommender, query: GroupQuery) -> Rules:
+    """Return what the list of a group must keep to."""
+    return Rules(query.quota, _novelty(model, query), query.diversity, query.begun)
 
 
-def _within_quotas(rank: Strategy, ballots: Ballots, quotas: Quotas, k: int) -> NDArray[np.int64]:
-    """Return the lists (groups, k) of a strategy that orders tracks once and for all, passing over full artists.
+def _novelty(model: Recommender, query: GroupQuery) -> Novelty | None:
+    if not query.novelty:
+        return None
+    heard = np.zeros(len(model.tracks), dtype=np.bool_)
+    for member in query.members:
+        heard[known_to(model, member)] = True
+    return Novelty(query.novelty, heard)
 
-    A track of which nobody has an opinion takes its place in the list, and no seat: what is popular will replace it.
+
+def _walked(rank: Strategy, ballots: Ballots, rules: Sequence[Rules], k: int) -> NDArray[np.int64]:
+    """Return the lists (groups, k) of a strategy that orders tracks once and for all: what may not come is passed over.
+
+    A track of which nobody has an opinion keeps its place for what is popular and will replace it.
     """
     length, tracks = k, len(ballots.model.tracks)
     while True:
@@ -258,29 +280,44 @@ def _within_quotas(rank: Strategy, ballots: Ballots, quotas: Quotas, k: int) -> 
         ranked: NDArray[np.int64] = rank(ballots, length).numpy(force=True)
         vouched = ballots.votes_of(ranked).max(axis=1) > 0
         rows = np.full((len(ranked), k), NONE)
-        for group, (order, opinion) in enumerate(zip(ranked.tolist(), vouched.tolist(), strict=True)):
-            admission = quotas.admission(group)
-            told = zip(order, opinion, strict=True)
-            admitted = (row for row, is_liked in told if row != NONE and (not is_liked or admission.admits(row)))
-            chosen = list(islice(admitted, k))
+        are_short = []
+        for group, (order, opinion) in enumerate(zip(ranked, vouched, strict=True)):
+            there = order != NONE
+            is_whole = length == tracks or not there.all()
+            told = np.where(opinion, order, NONE)[there].tolist()
+            chosen = list(islice(walk(told, Admission(rules[group]), is_whole=is_whole), k))
             rows[group, : len(chosen)] = chosen
-        if length == tracks or ((rows[:, -1] != NONE) | (ranked[:, -1] == NONE)).all():
+            are_short.append(len(chosen) < k and not is_whole)
+        if not any(are_short):
             return rows
 
 
-def _rest_of(model: Recommender, query: GroupQuery, ranking: GroupRanking, quota: Quota) -> GroupQuery:
-    """Return what is to be asked for beside a list that a quota has cut short, with the lowest quota that will do.
+def _rest_of(model: Recommender, query: GroupQuery, ranking: GroupRanking) -> GroupQuery:
+    """Return what is to be asked for beside a list that its rules have cut short.
 
-    Where the list ended with what is popular, so does the rest.
+    The wish for diversity goes first, then that for novelty, then the quota is raised to the lowest that will do. Where
+    the list ended with what is popular, so does the rest.
     """
+    rest = replace(
+        query,
+        k=min(query.k, ranking.candidates) - len(ranking.rows),
+        strategy=_POPULAR if ranking.filled else query.strategy,
+        already_played=(*query.already_played, *ranking.rows),
+        begun=(*query.begun, *ranking.rows),
+    )
+    if query.diversity is not None:
+        return replace(rest, diversity=None)
+    if query.novelty:
+        return replace(rest, novelty=0.0)
+    return replace(rest, quota=None if query.quota is None else _raised(model, rest, query.quota))
+
+
+def _raised(model: Recommender, rest: GroupQuery, quota: Quota) -> Quota:
+    """Return the lowest quota that is enough for a list whose artists are full; that has more seats for each."""
     left = np.ones(len(model.tracks), dtype=np.bool_)
-    played = (*query.already_played, *ranking.rows)
-    left[excluded_rows(model, query)] = False
-    left[list(played)] = False
-    missing = min(query.k, ranking.candidates) - len(ranking.rows)
-    most = least_that_suffices(quota.artists[left], missing)
-    strategy = _POPULAR if ranking.filled else query.strategy
-    return replace(query, k=missing, strategy=strategy, already_played=played, quota=Quota(quota.artists, most))
+    left[excluded_rows(model, rest)] = False
+    left[list(rest.already_played)] = False
+    return replace(quota, most=quota.most + least_that_suffices(quota.artists[left], rest.k))
 
 
 def _joined(first: GroupRanking, rest: GroupRanking) -> GroupRanking:
@@ -322,7 +359,7 @@ def _ranking(
 ) -> GroupRanking:
     """Cut a list as long as the longest of its batch down to what the query asked for."""
     length = min(query.k, candidates)
-    if query.quota is not None:
+    if query.has_rules:
         length = sum(row != NONE for row in rows[:length])
     return GroupRanking(
         rows=rows[:length],
@@ -421,7 +458,7 @@ def _fill_up(
     opinions: NDArray[np.float32],
     kept_out: Sequence[NDArray[np.int64]],
     lengths: Sequence[int],
-    quotas: Quotas | None,
+    rules: Sequence[Rules] | None,
 ) -> tuple[NDArray[np.int64] | None, list[int]]:
     """Return lists (groups, k) with popular tracks where no member has an opinion, and where the filling begins.
 
@@ -438,7 +475,7 @@ def _fill_up(
     begins = []
     for group, (keep, out, wanted) in enumerate(zip(vouched, kept_out, lengths, strict=True)):
         chosen = ranked[group, :wanted][keep[:wanted]].tolist()
-        admission = None if quotas is None else quotas.admission(group, chosen)
+        admission = None if rules is None else Admission(rules[group], chosen)
         whole = chosen + _popular(model, min(wanted, length) - len(chosen), {*chosen, *out.tolist()}, admission)
         rows[group, : len(whole)] = whole
         begins.append(len(chosen))
@@ -451,13 +488,13 @@ def _popular(model: Recommender, k: int, without: set[int], admission: Admission
         head = model.history.by_popularity[: k + len(without)].tolist()
         return [row for row in head if row not in without][:k]
     others = (row for row in map(int, model.history.by_popularity) if row not in without)
-    return list(islice(filter(admission.admits, others), k))
+    return list(islice(walk(others, admission), k))
 
 
 def _rank_strangers(model: Recommender, query: GroupQuery) -> GroupRanking:
     """Return what is popular, for a group of which nothing is known."""
     excluded = np.union1d(excluded_rows(model, query), query.already_played).astype(np.int64)
-    admission = None if query.quota is None else Admission(query.quota)
+    admission = Admission(rules_of(model, query)) if query.has_rules else None
     rows = _popular(model, query.k, set(excluded.tolist()), admission)
     listeners = model.history.listeners
     rising = np.sort(listeners)

@@ -3,16 +3,16 @@
 A track adds sum_u w_u log(1 + v_u / (U_u + c)), where v_u is its value to member u, U_u what u has, c an offset.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.core import compiled
-from service.core.ballots import NONE
 from service.core.calibration import raised
-from service.core.quota import Quotas, Seats
-from service.core.ranking import Contenders
+from service.core.ranking import NONE, Contenders
+from service.core.rules import Doors, Rules
 
 Floats = NDArray[np.float64]
 
@@ -41,32 +41,33 @@ def race(
     k: int,
     offset: float,
     rounding: float,
-    quotas: Quotas | None = None,
+    rules: Sequence[Rules] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return which tracks win, one after another, and for which groups that is in doubt, (groups,).
 
     The rows of the winners are (groups, k), `NONE` once nothing is left; of tracks that gain alike the first wins. In
     doubt is a race in which a track that was not in it may have gained more than a winner, by more than `rounding`, or
-    taken a place that quotas left empty.
+    taken a place that rules left empty.
     """
-    if compiled.BUILT and quotas is None:
+    if compiled.BUILT and rules is None:
         return compiled.race(*contenders, *voters, _LEVELS, power, k, offset, rounding)
     rows, votes, tau = contenders
     values = raised(votes, power) * voters.worth[:, :, None]
-    places, shares = _places(values, voters, rows == NONE, k, offset, None if quotas is None else quotas.seats(rows))
+    doors = None if rules is None else Doors(rules, rows, values.max(axis=1) > 0)
+    places, shares = _places(values, voters, rows == NONE, k, offset, doors)
     empty, winners = places == NONE, places.clip(min=0)
     picks = np.where(empty, NONE, np.take_along_axis(rows, winners, axis=1))
     won = np.take_along_axis(values, winners[:, None, :], axis=2).transpose(0, 2, 1)
     gains = (voters.weights[:, None, :] * np.log1p(won / (shares + offset))).sum(axis=2)
     bound = highest_gain(tau, voters.worth, voters.weights, shares, offset)
     in_doubt = ((gains + rounding < bound) & ~empty).any(axis=1)
-    if quotas is not None:
+    if rules is not None:
         in_doubt |= empty.any(axis=1) & (rows != NONE).all(axis=1)
     return picks, in_doubt
 
 
 def _places(
-    values: Floats, voters: Voters, closed: NDArray[np.bool_], k: int, offset: float, seats: Seats | None
+    values: Floats, voters: Voters, closed: NDArray[np.bool_], k: int, offset: float, doors: Doors | None
 ) -> tuple[NDArray[np.int64], Floats]:
     """Return which tracks win, (groups, k), `NONE` once none may, and the shares they found, (groups, k, members).
 
@@ -88,11 +89,13 @@ def _places(
         else:
             np.einsum("gm,mgt->gt", voters.weights, np.log(welfare), out=total)
         total += barred
+        if doors is not None:
+            total[doors.closed()] = -np.inf
         winner = total.argmax(axis=1, out=places[step]) + begins
         np.greater(total.reshape(-1)[winner], -np.inf, out=won[step])
         barred.reshape(-1)[winner] = -np.inf
-        if seats is not None:
-            barred[seats.take(places[step])] = -np.inf
+        if doors is not None:
+            doors.take(places[step], won[step])
         welfare += by_track[:, winner][:, :, None]
     won_values = by_track[:, places + begins].transpose(2, 1, 0) * base[:, None, :]
     shares = voters.had[:, None, :] + won_values.cumsum(axis=1) - won_values

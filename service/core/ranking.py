@@ -1,6 +1,6 @@
 """Exact top-k of score rows."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.core import compiled
+
+NONE: Final = -1
+"""Stands where there is no track."""
 
 BLOCK = 64
 """Width of a block in the two-level search; one maximum stands for each block."""

@@ -1,6 +1,6 @@
 """The tracks among which the strategies that compare tracks of a list with one another look."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from service.core.ballots import NONE, Ballots
-from service.core.quota import LONGER, Quotas
-from service.core.ranking import top_k
+from service.core.ballots import Ballots
+from service.core.ranking import NONE, top_k
+from service.core.rules import LONGER, Doors, Rules
 
 LENGTH: Final = 400
 """So many tracks of the highest mean relevance are on the list, twice what a request may ask for."""
@@ -42,7 +42,7 @@ class Shortlist:
     """(groups, tracks) True where there is no track."""
     threshold: Floats
     """(groups, members, 1) the vote for the last of a member's own `FAVOURITES` best, above 0."""
-    quotas: Quotas | None
+    rules: Sequence[Rules] | None
 
     @classmethod
     def of(cls, ballots: Ballots, k: int) -> "Shortlist":
@@ -52,7 +52,7 @@ class Shortlist:
         if ballots.allowed is not None:
             means.masked_fill_(~ballots.allowed, -torch.inf)
         threshold = ballots.best_votes(FAVOURITES)[:, :, -1:].clip(min=_LIKED)
-        values, rows = _enough(means, _liked(ballots.votes, threshold), ballots.quotas, k)
+        values, rows = _enough(means, _liked(ballots.votes, threshold), ballots.rules, k)
         closed = values == -torch.inf
         votes = ballots.votes.gather(2, rows[:, None, :].expand(-1, ballots.members, -1))
         votes = votes.masked_fill(closed[:, None, :], 0)
@@ -62,7 +62,7 @@ class Shortlist:
             shares.numpy(force=True),
             closed.numpy(force=True),
             threshold,
-            ballots.quotas,
+            ballots.rules,
         )
 
     @property
@@ -86,21 +86,26 @@ class Shortlist:
         """Return the tracks (groups, k) that gain most one after another, of equal gains the higher mean first.
 
         `gains` says what each track (groups, tracks) would add now; `take` is told the place of each group's winner.
-        Of an artist who is full nothing is picked.
+        What rules do not let come is not picked.
         """
-        seats = None if self.quotas is None else self.quotas.seats(self.rows.numpy(force=True))
+        doors = (
+            None if self.rules is None else Doors(self.rules, self.rows.numpy(force=True), self.votes.max(axis=1) > 0)
+        )
         groups = np.arange(len(self.votes))
         barred = np.where(self.closed, -np.inf, 0.0)
         k = min(k, barred.shape[1])
         places = np.empty((len(groups), k), dtype=np.int64)
         for step in range(k):
             gain = gains() + barred
+            if doors is not None:
+                gain[doors.closed()] = -np.inf
             winner = gain.argmax(axis=1)
-            places[:, step] = np.where(gain[groups, winner] > -np.inf, winner, NONE)
+            came = gain[groups, winner] > -np.inf
+            places[:, step] = np.where(came, winner, NONE)
             take(winner)
             barred[groups, winner] = -np.inf
-            if seats is not None:
-                barred[seats.take(winner)] = -np.inf
+            if doors is not None:
+                doors.take(winner, came)
         won = torch.from_numpy(places).to(self.rows.device)
         return self.rows.gather(1, won.clamp(min=0)).masked_fill(won == NONE, NONE)
 
@@ -110,16 +115,16 @@ def _liked(votes: Tensor, threshold: Floats) -> Tensor:
     return (votes - torch.from_numpy(threshold).to(votes.device)).amax(dim=1) >= 0
 
 
-def _enough(means: Tensor, liked: Tensor, quotas: Quotas | None, k: int) -> tuple[Tensor, Tensor]:
+def _enough(means: Tensor, liked: Tensor, rules: Sequence[Rules] | None, k: int) -> tuple[Tensor, Tensor]:
     """Return values and rows of so many tracks of the highest mean that k can be picked, and of all that are liked.
 
-    An artist who has a track among the k by mean alone has none of a lower mean there, so no other can come before.
+    While one of the highest means may come, none of a lower mean that nobody likes can come before.
     """
     count = max(LENGTH, k)
     values, rows = _best(means, liked, count)
-    while quotas is not None and count < means.shape[1]:
-        head = rows[:, :count].masked_fill(values[:, :count] == -torch.inf, NONE)
-        if quotas.suffice(head.numpy(force=True), k):
+    while rules is not None and count < means.shape[1]:
+        head = rows[:, :count].masked_fill(values[:, :count] == -torch.inf, NONE).numpy(force=True)
+        if all(own.suffice(tracks, k) for own, tracks in zip(rules, head, strict=True)):
             break
         count *= LONGER
         values, rows = _best(means, liked, count)

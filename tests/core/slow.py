@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 
 
 def best_first(scores: Sequence[float], k: int) -> list[int]:
@@ -31,12 +32,43 @@ def at_most(most: int, artists: Sequence[int]) -> Admits:
     return admits
 
 
+def new_to_all(share: Fraction, heard: Sequence[bool]) -> Admits:
+    """Such a share, rounded down, of every list is new."""
+
+    def admits(picked: Sequence[int], track: int) -> bool:
+        listed = [*picked, track]
+        return not heard[track] or sum(not heard[row] for row in listed) >= math.floor(share * len(listed))
+
+    return admits
+
+
+def unlike(share: Fraction, near: Sequence[Sequence[int]]) -> Admits:
+    """Such a share, rounded down, of every list resembles nothing before."""
+
+    def resembles(listed: Sequence[int], place: int) -> bool:
+        return any(listed[place] in near[other] for other in listed[:place])
+
+    def admits(picked: Sequence[int], track: int) -> bool:
+        listed = [*picked, track]
+        fresh = sum(not resembles(listed, place) for place in range(len(listed)))
+        return not resembles(listed, len(picked)) or fresh >= math.floor(share * len(listed))
+
+    return admits
+
+
+def all_of(*rules: Admits) -> Admits:
+    """What every one of them admits."""
+    return lambda picked, track: all(admits(picked, track) for admits in rules)
+
+
 def walked(order: Sequence[int], k: int, admits: Admits) -> list[int]:
-    """From the top, whatever may still come."""
+    """Look from the top for what may come, and again."""
     picked: list[int] = []
-    for track in order:
-        if len(picked) < k and admits(picked, track):
-            picked.append(track)
+    while len(picked) < k:
+        allowed = [track for track in order if track not in picked and admits(picked, track)]
+        if not allowed:
+            break
+        picked.append(allowed[0])
     return picked
 
 
@@ -109,8 +141,8 @@ def greedy(
     left = list(range(len(relevance[0])))
     means = [mean_relevance(relevance, weights, track) for track in left]
     picked: list[int] = []
-    while (left := [track for track in left if admits(picked, track)]) and len(picked) < k:
-        picked.append(max(left, key=lambda track: (gain(track), means[track])))
+    while (allowed := [track for track in left if admits(picked, track)]) and len(picked) < k:
+        picked.append(max(allowed, key=lambda track: (gain(track), means[track])))
         left.remove(picked[-1])
         take(picked[-1])
     return picked

@@ -12,9 +12,9 @@ from service.core.artifacts import ArtifactStore, DataFingerprint, Manifest, new
 from service.core.ballots import Ballots
 from service.core.calibration import Calibration
 from service.core.catalogue import TrackInfo
-from service.core.quota import Quotas
 from service.core.recommender import Recommender
 from service.core.recommenders import recommender_of
+from service.core.rules import Rules
 
 FOLD_IN = {"unobserved_weight": 0.1, "liked_confidence": 1.0, "regularization": 0.01}
 
@@ -41,7 +41,7 @@ def ballots(
     played: Sequence[int] = (),
     seed: int = 0,
     model: type[Table] = Table,
-    quotas: Quotas | None = None,
+    rules: Rules | None = None,
 ) -> Ballots:
     """One group: a line of votes a member, a column a track."""
     table = torch.tensor([votes], dtype=torch.float32)
@@ -60,7 +60,7 @@ def ballots(
         eligible=eligible,
         played=heard,
         seeds=(seed,),
-        quotas=quotas,
+        rules=None if rules is None else [rules],
     )
 
 

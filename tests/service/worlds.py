@@ -34,6 +34,8 @@ FULL_REQUEST: dict[str, Any] = {
     ],
     "limit": 5,
     "strategy": "average",
+    "novelty": 0.3,
+    "diversity": 0.02,
     "model": "wmf",
     "seed": 7,
     "already_played": ["rock-2"],

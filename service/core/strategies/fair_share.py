@@ -75,8 +75,8 @@ def _lists(
         ]
         return np.concatenate(lists)
     contenders = ballots.contenders(voters.weights * voters.worth, power, size, groups)
-    quotas = ballots.quotas if groups is None or ballots.quotas is None else ballots.quotas.of(groups)
-    picks, in_doubt = race(contenders, voters, power, k, OFFSET, _ROUNDING, quotas)
+    rules = ballots.rules if groups is None or ballots.rules is None else [ballots.rules[group] for group in groups]
+    picks, in_doubt = race(contenders, voters, power, k, OFFSET, _ROUNDING, rules)
     if size < len(ballots.model.tracks) and in_doubt.any():
         again = np.flatnonzero(in_doubt)
         asked = again if groups is None else groups[again]

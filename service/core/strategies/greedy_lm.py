@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from service.core.ballots import NONE, Ballots
+from service.core.ballots import Ballots
+from service.core.ranking import NONE
 from service.core.sentences import Chosen, name, percent
 from service.core.shortlist import Floats, Shortlist
 

@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from service.core.ballots import NONE, Ballots
+from service.core.ballots import Ballots
+from service.core.ranking import NONE
 from service.core.sentences import Chosen, names
 
 POOLED: Final = 50

@@ -1,0 +1,260 @@
+"""What a list must keep to as a whole, whatever strategy makes it: quotas of artists, novelty and diversity.
+
+All three say of every place which tracks may come there, by what came before. A strategy that picks one track after
+another looks only at those that may come now (`Doors`), since what it picks next depends on what it picked. Of one
+that orders all tracks once and for all the order is walked (`walk`), and passing over the others comes to the same.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import floor
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.core.quota import NOBODY, Quota
+from service.core.ranking import NONE
+
+LONGER: Final = 4
+"""How much longer a list is each time too many of its tracks may not come."""
+
+_ROUNDING: Final = 1e-9
+"""What 0.29 * 100 lacks to 29."""
+
+Rows = NDArray[np.int64]
+
+Near = Callable[[int], Rows]
+"""Returns the rows of the tracks that resemble a track, given by its row."""
+
+
+def others_among(length: int, share: float) -> int:
+    """Return how many tracks of a list of this length need not be what a share of it, 0..1, has to be."""
+    return length - floor(share * length + _ROUNDING)
+
+
+@dataclass(frozen=True, eq=False)
+class Novelty:
+    """At least such a share of the list, and of each of its heads, is new to everybody."""
+
+    share: float
+    """0..1"""
+    heard: NDArray[np.bool_]
+    """(tracks,) whether somebody in the group has heard a track."""
+
+
+@dataclass(frozen=True, eq=False)
+class Diversity:
+    """At least such a share of the list, and of each of its heads, resembles no track before."""
+
+    share: float
+    """0..1"""
+    near: Near
+
+    def alike(self, rows: Iterable[int]) -> int:
+        """Return how many tracks of a list resemble one before them."""
+        near: set[int] = set()
+        alike = 0
+        for row in rows:
+            alike += row in near
+            near.update(self.near(row).tolist())
+        return alike
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """Of the list of one group."""
+
+    quota: Quota | None = None
+    novelty: Novelty | None = None
+    diversity: Diversity | None = None
+    begun: tuple[int, ...] = ()
+    """Rows that the list begins with, which are not asked for again."""
+
+    def suffice(self, rows: Rows, k: int) -> bool:
+        """Return whether k of these tracks (n,) can be picked, whichever are; `NONE` at the end says all are there.
+
+        A track of the list takes itself, or a seat of its artist, and those that resemble it, and so costs no more.
+        """
+        if rows[-1] == NONE:
+            return True
+        own = rows if self.novelty is None else rows[~self.novelty.heard[rows]]
+        there = len(own) if self.quota is None else self.quota.longest(own)
+        resembling = 0 if self.diversity is None else max((len(self.diversity.near(row)) for row in own), default=0)
+        return there >= (k + len(self.begun)) * (1 + resembling)
+
+
+class Admission:
+    """Which tracks may come into a list, by what is there already."""
+
+    def __init__(self, rules: Rules, chosen: Iterable[int] = (), free: Container[int] = ()) -> None:
+        """`chosen` is there already, beside what the rules say that the list begins with.
+
+        The rows that are `free` may always come and are not counted.
+        """
+        self._rules = rules
+        self._free: Container[int] = ()
+        self._of_artists: Counter[int] = Counter()
+        self._near: set[int] = set()
+        self._length = self._heard = self._alike = 0
+        for row in (*rules.begun, *chosen):
+            self.take(row)
+        self._free = free
+
+    def admits(self, row: int) -> bool:
+        """Return whether a track may come now."""
+        return row in self._free or not (self._is_by_the_full(row) or self._has_to_wait(row))
+
+    def ever_admits(self, row: int) -> bool:
+        """Return whether a track may come now or later."""
+        return row in self._free or not self._is_by_the_full(row)
+
+    def take(self, row: int) -> None:
+        """Count a track that came, or `NONE` for one that will be new to everybody and unlike all others."""
+        if row in self._free:
+            return
+        self._length += 1
+        if row == NONE:
+            return
+        quota, novelty, diversity = self._rules.quota, self._rules.novelty, self._rules.diversity
+        if quota is not None:
+            self._of_artists[int(quota.artists[row])] += 1
+        if novelty is not None:
+            self._heard += bool(novelty.heard[row])
+        if diversity is not None:
+            self._alike += row in self._near
+            self._near.update(diversity.near(row).tolist())
+
+    def _is_by_the_full(self, row: int) -> bool:
+        if (quota := self._rules.quota) is None:
+            return False
+        artist = int(quota.artists[row])
+        return artist != NOBODY and self._of_artists[artist] >= quota.most
+
+    def _has_to_wait(self, row: int) -> bool:
+        novelty, diversity = self._rules.novelty, self._rules.diversity
+        length = self._length + 1
+        if novelty is not None and novelty.heard[row] and self._heard >= others_among(length, novelty.share):
+            return True
+        return diversity is not None and row in self._near and self._alike >= others_among(length, diversity.share)
+
+
+class Order:
+    """Tracks in an order in which they come, but for those that may not yet."""
+
+    def __init__(self, rows: Iterable[int]) -> None:
+        """`NONE` among the rows keeps its place for a track that will be new to everybody."""
+        self._ahead = iter(rows)
+        self._waiting: list[int] = []
+
+    def next(self, admission: Admission) -> int | None:
+        """Return the first track that may come now, which then is not there any more; None where none may."""
+        for place, row in enumerate(self._waiting):
+            if admission.admits(row):
+                return self._waiting.pop(place)
+        for row in self._ahead:
+            if row == NONE or admission.admits(row):
+                return row
+            if admission.ever_admits(row):
+                self._waiting.append(row)
+        return None
+
+    def has_more(self, admission: Admission) -> bool:
+        """Return whether any track may come later, where none may now."""
+        return any(map(admission.ever_admits, self._waiting))
+
+
+def walk(rows: Iterable[int], admission: Admission, *, is_whole: bool = False) -> Iterator[int]:
+    """Yield one track of an order after another, each the first that may come then, until none may.
+
+    Where the order is whole and some of it has to wait for what is new to everybody, `NONE` keeps a place for that.
+    """
+    order = Order(rows)
+    while (row := order.next(admission)) is not None or (is_whole and order.has_more(admission)):
+        came = NONE if row is None else row
+        admission.take(came)
+        yield came
+
+
+class Doors:
+    """Which tracks of each group may come next."""
+
+    def __init__(self, rules: Sequence[Rules], rows: Rows, liked: NDArray[np.bool_]) -> None:
+        """`rows` is (groups, tracks), `NONE` for none; there are rules for each group.
+
+        A track that is not `liked` by any member, (groups, tracks), keeps its place for another, which will be new to
+        everybody and unlike all others.
+        """
+        shape, groups = rows.shape, len(rows)
+        self._rows, self._liked, self._groups = rows, liked, np.arange(groups)
+        self._length = np.zeros(groups, dtype=np.int64)
+        self._artists, self._most = np.full(shape, NOBODY, dtype=np.int32), np.ones((groups, 1), dtype=np.int64)
+        self._taken = np.zeros(shape, dtype=np.int64)
+        """How many tracks came by the artist of each."""
+        self._heard, self._near = np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.bool_)
+        self._new, self._unlike = np.zeros(groups), np.zeros(groups)
+        """The shares that are asked for."""
+        self._of_heard, self._of_alike = np.zeros(groups, dtype=np.int64), np.zeros(groups, dtype=np.int64)
+        """How many came."""
+        self._resembling: dict[int, tuple[Near, dict[int, int]]] = {}
+        """For each group that wants diversity, what resembles a track, and where each row is."""
+        for group, own in enumerate(rules):
+            self._set_up(group, own)
+        self._full = self._taken >= self._most
+        """Whether the artist of each has all their seats taken."""
+        self._has_quotas = any(own.quota is not None for own in rules)
+        self._has_novelty = any(own.novelty is not None for own in rules)
+
+    def _set_up(self, group: int, rules: Rules) -> None:
+        rows, begun = self._rows[group], np.array(rules.begun, dtype=np.int64)
+        self._length[group] = len(begun)
+        if (quota := rules.quota) is not None:
+            self._artists[group] = np.where(rows == NONE, NOBODY, quota.artists[rows])
+            self._most[group] = quota.most
+            for artist in quota.artists[begun][quota.artists[begun] != NOBODY]:
+                self._taken[group] += self._artists[group] == artist
+        if (novelty := rules.novelty) is not None:
+            self._heard[group], self._new[group] = novelty.heard[rows], novelty.share
+            self._of_heard[group] = novelty.heard[begun].sum()
+        if (diversity := rules.diversity) is not None:
+            self._unlike[group], self._of_alike[group] = diversity.share, diversity.alike(rules.begun)
+            self._resembling[group] = diversity.near, {row: place for place, row in enumerate(rows.tolist())}
+            for row in rules.begun:
+                self._mark_near(group, row)
+
+    def closed(self) -> NDArray[np.bool_]:
+        """Return the tracks (groups, tracks) that may not come now."""
+        closed = self._full
+        if self._has_novelty:
+            closed = closed | self._heard & self._are_enough(self._of_heard, self._new)
+        if self._resembling:
+            closed = closed | self._near & self._are_enough(self._of_alike, self._unlike)
+        return closed
+
+    def take(self, places: Rows, came: NDArray[np.bool_]) -> None:
+        """Count the tracks (groups,) at these places, in the groups where one came."""
+        counts = came & self._liked[self._groups, places]
+        self._length += came
+        if self._has_quotas:
+            artists = np.where(counts, self._artists[self._groups, places], NOBODY)
+            self._taken += (self._artists == artists[:, None]) & (artists != NOBODY)[:, None]
+            self._full = self._taken >= self._most
+        if self._has_novelty:
+            self._of_heard += self._heard[self._groups, places] & counts
+        if self._resembling:
+            self._of_alike += self._near[self._groups, places] & counts
+            for group in self._resembling:
+                if counts[group]:
+                    self._mark_near(group, int(self._rows[group, places[group]]))
+
+    def _are_enough(self, came: Rows, share: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return whether no more of a kind may come, (groups, 1), given how many came and the share of others."""
+        length = self._length + 1
+        enough: NDArray[np.bool_] = came >= length - np.floor(share * length + _ROUNDING)
+        return enough[:, None]
+
+    def _mark_near(self, group: int, row: int) -> None:
+        near, place_of = self._resembling[group]
+        places = (place_of.get(other) for other in near(row).tolist())
+        self._near[group, [place for place in places if place is not None]] = True
