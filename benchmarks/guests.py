@@ -28,17 +28,17 @@ WEIGHTS: Final = ("weights", "guest_weights")
 
 
 def playlists(source: Path) -> list[Row]:
-    """Judge guests of five tracks or more, of 3,000 users."""
+    """Judge 10,000 guests of five tracks or more."""
     softmax.prepared(source)
     folder = Path("data/random-2018")
     store = ArtifactStore(folder / "models")
     for model in (*PARTS, "blend"):
         train(folder, store, model)
-    return curve(folder, store, ["--cold-start", "5", "--max-users", "3000", "--n-groups", "30"])
+    return curve(folder, store, ["--cold-start", "5", "--max-users", "0", "--max-guests", "10000", "--n-groups", "30"])
 
 
 def ml_1m() -> list[Row]:
-    """Judge guests of twenty tracks or more, of 2,000 users; the blend's weights come from the valid file."""
+    """Judge all guests of twenty tracks or more; the blend's weights come from the valid file."""
     for judge in ("validation", "test"):
         for part in PARTS:
             store = group_strategies.trained(judge, part)
@@ -46,7 +46,7 @@ def ml_1m() -> list[Row]:
     chosen = {whose: ",".join(str(metrics[f"{whose[:-1]}_{part}"]) for part in PARTS) for whose in WEIGHTS}
     folder = group_strategies.prepared("test")
     train(folder, store, "blend", *(f"{whose}={weights}" for whose, weights in chosen.items()))
-    return curve(folder, store, ["--cold-start", "20", "--max-users", "2000", "--n-groups", "5"])
+    return curve(folder, store, ["--cold-start", "20", "--max-users", "0", "--max-guests", "0", "--n-groups", "5"])
 
 
 def train(folder: Path, store: ArtifactStore, model: str, *parameters: str) -> None:

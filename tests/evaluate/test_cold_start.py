@@ -15,9 +15,11 @@ from training.evaluate.subject import Subject
 EVERYBODY = [f"u{u:02}" for u in range(LISTENERS)]
 
 
-def guests_of(prepared: Path, models: Path, names: list[str], at_least: int = 8) -> ColdStart:
+def guests_of(
+    prepared: Path, models: Path, names: list[str], at_least: int = 8, at_most: int | None = 1000
+) -> ColdStart:
     subjects = [Subject.of(ArtifactStore(models).load(name)) for name in names]
-    return judge_guests(HeldOut.load(prepared), subjects, EVERYBODY, k=2, seed=0, at_least=at_least)
+    return judge_guests(HeldOut.load(prepared), subjects, EVERYBODY, k=2, seed=0, at_least=at_least, at_most=at_most)
 
 
 def test_one_track_says_everything_where_there_are_two_camps(prepared: Path, models: Path) -> None:
@@ -39,6 +41,13 @@ def test_all_models_have_the_same_guests_and_one_worse_than_popularity_has_no_sh
 
     assert {point.quality.n for point in curve.points} == {LISTENERS} == {curve.guests}
     assert {point.share for point in curve.points if point.model == "fool"} == {None}  # it puts everything new last
+
+
+def test_of_many_guests_so_many_are_drawn(prepared: Path, models: Path) -> None:
+    few, everybody = (guests_of(prepared, models, ["seer"], at_most=number) for number in (5, None))
+
+    assert (few.guests, few.able) == (5, LISTENERS)
+    assert everybody.guests == LISTENERS
 
 
 def test_a_curve_that_nobody_has_the_history_for_is_a_clear_error(prepared: Path, models: Path) -> None:

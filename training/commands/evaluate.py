@@ -16,7 +16,7 @@ from service.core.strategies import STRATEGIES
 from training.commands.arguments import add_models, add_seed, not_negative, positive
 from training.commands.places import check_file, check_folder, writing
 from training.evaluate import Evaluation, Plan, evaluate
-from training.evaluate.cold_start import LIKED, LONG_ENOUGH
+from training.evaluate.cold_start import LIKED, LONG_ENOUGH, MOST_GUESTS
 from training.evaluate.group_metrics import GROUP_WEIGHT
 from training.evaluate.held_out import EARLIER, PROTOCOLS, Protocol
 from training.evaluate.rankings import Line
@@ -103,6 +103,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"liked at least N (default where there is no N: {LONG_ENOUGH})",
     )  # fmt: skip
     parser.add_argument(
+        "--max-guests", type=not_negative, default=MOST_GUESTS, metavar="N",
+        help="judge at most so many of the listeners as guests, drawn at random; 0 for all (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
         "--candidates", type=Path, metavar="FILE",
         help='also judge given candidate lists: JSON lines {"group_id" or "user_ids", "positive", "negatives"}',
     )  # fmt: skip
@@ -149,6 +153,7 @@ def run(args: argparse.Namespace) -> int:
         baselines=tuple(args.baseline),
         sessions=args.sessions,
         cold_start=args.cold_start,
+        max_guests=args.max_guests or None,
         candidates=args.candidates,
         rankings=args.rankings is not None,
         groups=args.groups,

@@ -16,7 +16,7 @@ from training.bootstrap import CONFIDENCE, RESAMPLES
 from training.data import Split
 from training.evaluate.candidates import compare_candidates, describe_candidates, rank_candidates, read_candidates
 from training.evaluate.cohorts import Cohort, Selection, describe, drawn_cohorts, selections
-from training.evaluate.cold_start import judge_guests
+from training.evaluate.cold_start import MOST_GUESTS, judge_guests
 from training.evaluate.group_metrics import GROUP_WEIGHT
 from training.evaluate.held_out import EARLIER, PROTOCOLS, HeldOut, Protocol, known_to_all, usual_protocol
 from training.evaluate.listeners import UserTable, compare_users, draw_users, judge_users
@@ -71,6 +71,8 @@ class Plan:
     """Also judge whole sessions of several playlists."""
     cold_start: int | None = None
     """Also judge what guests get by how many tracks they like, who are listeners that liked at least so many."""
+    max_guests: int | None = MOST_GUESTS
+    """More listeners than this are not judged as guests but so many of them; None: all."""
     candidates: Path | None = None
     """Also judge given candidate lists; with them there need not be anything held out."""
     rankings: bool = False
@@ -159,7 +161,8 @@ def evaluate(plan: Plan, say: Say = lambda _: None) -> Evaluation:
     guests = None
     if plan.cold_start is not None:
         say("ranking for guests")
-        guests = judge_guests(held_out, subjects, users, middle_cutoff(plan.cutoffs), plan.seed, plan.cold_start)
+        k = middle_cutoff(plan.cutoffs)
+        guests = judge_guests(held_out, subjects, users, k, plan.seed, plan.cold_start, plan.max_guests)
     say(f"ranking {len(lists)} candidate lists")
     candidate_tables = rank_candidates(lists, subjects, plan.strategies, plan.seed, plan.group_weight)
     say("drawing resamples")

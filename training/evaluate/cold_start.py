@@ -27,7 +27,7 @@ LONG_ENOUGH: Final = 20
 """Tracks that a listener must have liked to be a guest, unless somebody says how many."""
 
 MOST_GUESTS: Final = 1000
-"""Of more listeners who could be guests, so many are drawn."""
+"""Of more listeners who could be guests so many are drawn, unless somebody says how many."""
 
 
 def judge_guests(
@@ -37,10 +37,12 @@ def judge_guests(
     k: int,
     seed: int,
     at_least: int = LONG_ENOUGH,
+    at_most: int | None = MOST_GUESTS,
 ) -> ColdStart:
     """Return the curve of every model over the same guests, who liked at least so many tracks in training.
 
-    Who has fewer than a point asks for names them all. DataError where there is no such listener.
+    Who has fewer than a point asks for names them all. Of more than `at_most` so many are drawn. DataError where there
+    is no such listener.
     """
     allowed = held_out.users("new").intersection(user_ids)
     pairs = held_out.train[(held_out.train["score"] > 0) & held_out.train["user_id"].isin(allowed)]
@@ -49,7 +51,7 @@ def judge_guests(
     able = [user_id for user_id in able if all(_knows(subject, histories[user_id]) for subject in subjects)]
     if not able:
         raise DataError(f"a guest curve needs listeners with {at_least} liked tracks and something new to judge by")
-    guests = [able[row] for row in sample(np.arange(len(able)), MOST_GUESTS, seed)]
+    guests = [able[row] for row in sample(np.arange(len(able)), at_most, seed)]
     rng = np.random.default_rng(seed)
     shuffled = {user_id: rng.permutation(np.array(histories[user_id], dtype=object)).tolist() for user_id in guests}
     return ColdStart(
