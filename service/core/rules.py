@@ -132,12 +132,24 @@ class Admission:
         artist = int(quota.artists[row])
         return artist != NOBODY and self._of_artists[artist] >= quota.most
 
+    @property
+    def takes_heard(self) -> bool:
+        """Return whether a track that somebody has heard may come now."""
+        novelty = self._rules.novelty
+        return novelty is None or self._heard < others_among(self._length + 1, novelty.share)
+
+    @property
+    def takes_alike(self) -> bool:
+        """Return whether a track that resembles one before it may come now."""
+        diversity = self._rules.diversity
+        return diversity is None or self._alike < others_among(self._length + 1, diversity.share)
+
+    def is_heard(self, row: int) -> bool:
+        """Return whether novelty counts a track as heard."""
+        return self._rules.novelty is not None and bool(self._rules.novelty.heard[row])
+
     def _has_to_wait(self, row: int) -> bool:
-        novelty, diversity = self._rules.novelty, self._rules.diversity
-        length = self._length + 1
-        if novelty is not None and novelty.heard[row] and self._heard >= others_among(length, novelty.share):
-            return True
-        return diversity is not None and row in self._near and self._alike >= others_among(length, diversity.share)
+        return (self.is_heard(row) and not self.takes_heard) or (row in self._near and not self.takes_alike)
 
 
 class Order:
@@ -145,24 +157,34 @@ class Order:
 
     def __init__(self, rows: Iterable[int]) -> None:
         """`NONE` among the rows keeps its place for a track that will be new to everybody."""
-        self._ahead = iter(rows)
-        self._waiting: list[int] = []
+        self._ahead = enumerate(rows)
+        self._heard: list[tuple[int, int]] = []
+        """Place and row of those passed over that somebody has heard."""
+        self._alike: list[tuple[int, int]] = []
+        """Likewise of those that only resemble others: apart, so that nothing is looked at while its kind must wait."""
 
     def next(self, admission: Admission) -> int | None:
         """Return the first track that may come now, which then is not there any more; None where none may."""
-        for place, row in enumerate(self._waiting):
-            if admission.admits(row):
-                return self._waiting.pop(place)
-        for row in self._ahead:
+        kinds = ((self._heard, admission.takes_heard), (self._alike, admission.takes_alike))
+        found = [
+            (first, kind)
+            for kind, is_taken in kinds
+            if is_taken and (first := next((each for each in kind if admission.admits(each[1])), None)) is not None
+        ]
+        if found:
+            first, kind = min(found)
+            kind.remove(first)
+            return first[1]
+        for place, row in self._ahead:
             if row == NONE or admission.admits(row):
                 return row
             if admission.ever_admits(row):
-                self._waiting.append(row)
+                (self._heard if admission.is_heard(row) else self._alike).append((place, row))
         return None
 
     def has_more(self, admission: Admission) -> bool:
         """Return whether any track may come later, where none may now."""
-        return any(map(admission.ever_admits, self._waiting))
+        return any(admission.ever_admits(row) for _, row in (*self._heard, *self._alike))
 
 
 def walk(rows: Iterable[int], admission: Admission, *, is_whole: bool = False) -> Iterator[int]:
