@@ -355,11 +355,11 @@ INLINE double gain(const double *values, const double *weights, const double *sc
 /* The first of the tracks that gain most, -1 where none is open, by lazy greedy search (Minoux 1978): gains only fall, so
  * a track whose last gain is no higher than the best of this step need not be looked at. */
 static int64_t best_by_gain(const double *values, const double *weights, const double *scale, Py_ssize_t members,
-                            Py_ssize_t tracks, double *gains) {
+                            Py_ssize_t tracks, const char *shut, double *gains) {
     double best = -INFINITY;
     int64_t winner = -1;
     for (Py_ssize_t track = 0; track < tracks; track++) {
-        if (!(gains[track] > best)) continue;
+        if (!(gains[track] > best) || (shut && shut[track])) continue;
         gains[track] = gain(values + track, weights, scale, members, tracks);
         if (gains[track] > best) best = gains[track], winner = track;
     }
@@ -368,7 +368,7 @@ static int64_t best_by_gain(const double *values, const double *weights, const d
 
 /* The same where all weights are equal, without logarithms: the product has its maximum where their sum has. */
 WIDEST static int64_t best_by_product(const double *values, const double *scale, Py_ssize_t members, Py_ssize_t tracks,
-                                      const double *barred, double *products) {
+                                      const double *barred, const char *shut, double *products) {
     double best = -INFINITY;
     int64_t winner = -1;
     for (Py_ssize_t track = 0; track < tracks; track++) products[track] = 1;
@@ -376,7 +376,7 @@ WIDEST static int64_t best_by_product(const double *values, const double *scale,
         for (Py_ssize_t track = 0; track < tracks; track++) products[track] *= 1 + values[u * tracks + track] * scale[u];
     for (Py_ssize_t track = 0; track < tracks; track++) {
         const double product = products[track] + barred[track];
-        if (product > best) best = product, winner = track;
+        if (product > best && !(shut && shut[track])) best = product, winner = track;
     }
     return winner;
 }
@@ -410,11 +410,19 @@ typedef struct {
     Py_ssize_t count;
 } Voters;
 
+/* What shuts tracks: a byte a track that is not 0 while it may not win, and whom to tell of each winner, who then says
+ * so anew; NULL for nobody. */
+typedef struct {
+    const char *shut;
+    PyObject *take;
+    Py_ssize_t group;
+} Door;
+
 /* One group's race; `room` is for tracks * (members + 2) + members numbers. Returns whether a track that was not in it
- * may have gained more than a winner by more than `rounding`. */
+ * may have gained more than a winner by more than `rounding`, or -1 where the door raised an exception. */
 static int race_of(const float *votes, const int64_t *rows, Py_ssize_t tracks, double tau, Voters voters,
                    const double *levels, Py_ssize_t level_count, int power, Py_ssize_t k, double offset,
-                   double rounding, double *room, int64_t *picks) {
+                   double rounding, Door door, double *room, int64_t *picks) {
     const Py_ssize_t members = voters.count;
     const double *weights = voters.weights;
     double *values = room, *standing = values + members * tracks, *products = standing + tracks;
@@ -433,8 +441,8 @@ static int race_of(const float *votes, const int64_t *rows, Py_ssize_t tracks, d
         standing[track] = rows[track] < 0 ? -INFINITY : equal ? 0 : INFINITY;
     for (Py_ssize_t step = 0; step < k; step++) {
         for (Py_ssize_t u = 0; u < members; u++) scale[u] = 1 / (shares[u] + offset);
-        const int64_t winner = equal ? best_by_product(values, scale, members, tracks, standing, products)
-                                     : best_by_gain(values, weights, scale, members, tracks, standing);
+        const int64_t winner = equal ? best_by_product(values, scale, members, tracks, standing, door.shut, products)
+                                     : best_by_gain(values, weights, scale, members, tracks, door.shut, standing);
         picks[step] = winner < 0 ? -1 : rows[winner];
         if (winner < 0) continue;
         const double won = gain(values + winner, weights, scale, members, tracks);
@@ -442,37 +450,47 @@ static int race_of(const float *votes, const int64_t *rows, Py_ssize_t tracks, d
                                         offset);
         standing[winner] = -INFINITY;
         for (Py_ssize_t u = 0; u < members; u++) shares[u] += values[u * tracks + winner];
+        if (door.shut) {
+            PyObject *nothing = PyObject_CallFunction(door.take, "nn", door.group, (Py_ssize_t)winner);
+            if (!nothing) return -1;
+            Py_DECREF(nothing);
+        }
     }
     return in_doubt;
 }
 
 static PyObject *race(PyObject *module, PyObject *arguments) {
-    Py_buffer b[9];
+    Py_buffer b[10];
+    PyObject *take;
     Py_ssize_t groups, members, tracks, levels, k;
     int power;
     double offset, rounding;
-    if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*y*y*w*w*nnnnnidd", b, b + 1, b + 2, b + 3, b + 4, b + 5, b + 6, b + 7,
-                          b + 8, &groups, &members, &tracks, &levels, &k, &power, &offset, &rounding))
+    if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*y*y*w*w*y*Onnnnnidd", b, b + 1, b + 2, b + 3, b + 4, b + 5, b + 6,
+                          b + 7, b + 8, b + 9, &take, &groups, &members, &tracks, &levels, &k, &power, &offset, &rounding))
         return NULL;
     const Py_ssize_t voters = SIZE(groups, members);
     const Py_ssize_t bytes[] = {SIZE(groups, tracks, INT64S), SIZE(voters, tracks, FLOATS), SIZE(groups, DOUBLES),
                                 SIZE(voters, DOUBLES), SIZE(voters, DOUBLES), SIZE(voters, DOUBLES),
-                                SIZE(levels, DOUBLES), SIZE(groups, k, INT64S), groups};
+                                SIZE(levels, DOUBLES), SIZE(groups, k, INT64S), groups,
+                                b[9].len ? SIZE(groups, tracks) : 0};
     if (!fit(b, bytes, LENGTH(b))) return NULL;
     double *room = malloc((size_t)(tracks * (members + 2) + 2 * members) * sizeof(double));
-    for (Py_ssize_t group = 0; room && group < groups; group++) {
+    int in_doubt = 0;
+    for (Py_ssize_t group = 0; room && in_doubt >= 0 && group < groups; group++) {
         const Py_ssize_t first = group * members;
+        const Door door = {b[9].len ? (const char *)b[9].buf + group * tracks : NULL, take, group};
         double *shares = room + tracks * (members + 2) + members;
         memcpy(shares, (double *)b[5].buf + first, (size_t)members * sizeof(double));
         const Voters of_group = {(double *)b[3].buf + first, (double *)b[4].buf + first, shares, members};
-        ((char *)b[8].buf)[group] =
-            (char)race_of((float *)b[1].buf + first * tracks, (int64_t *)b[0].buf + group * tracks, tracks,
-                          ((double *)b[2].buf)[group], of_group, b[6].buf, levels, power, k, offset, rounding, room,
-                          (int64_t *)b[7].buf + group * k);
+        in_doubt = race_of((float *)b[1].buf + first * tracks, (int64_t *)b[0].buf + group * tracks, tracks,
+                           ((double *)b[2].buf)[group], of_group, b[6].buf, levels, power, k, offset, rounding, door,
+                           room, (int64_t *)b[7].buf + group * k);
+        ((char *)b[8].buf)[group] = in_doubt > 0;
     }
     free(room);
     PyObject *nothing = done(b, LENGTH(b));
-    return room ? nothing : PyErr_NoMemory();
+    if (!room) return PyErr_NoMemory();
+    return in_doubt < 0 ? NULL : nothing;
 }
 
 /* What relevance to some power adds up to over the best tracks of each user, the first of the kept ranks. */

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 from numpy import bool_, float32, float64, int32, int64
 from numpy.typing import NDArray
 
@@ -57,6 +59,8 @@ def race(
     levels: NDArray[float64],
     picks: NDArray[int64],
     in_doubt: NDArray[bool_],
+    shut: NDArray[bool_] | NDArray[float32],
+    take: Callable[[int, int], None] | None,
     groups: int,
     members: int,
     tracks: int,

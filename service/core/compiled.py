@@ -3,6 +3,7 @@
 Each has a slower twin in numpy or torch where it is called, which is what runs without it and what judges it in tests.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -135,8 +136,14 @@ def race(
     k: int,
     offset: float,
     rounding: float,
+    shut: NDArray[np.bool_] | None = None,
+    take: Callable[[int, int], None] | None = None,
 ) -> tuple[Rows, NDArray[np.bool_]]:
-    """Return picks (groups, k) and what is in doubt (groups,), as `race.race` does."""
+    """Return picks (groups, k) and what is in doubt (groups,), as `race.race` does.
+
+    A track may not win while it is `shut` (groups, tracks), which is looked at again after `take` was told of the group
+    and place of a winner.
+    """
     groups, members, tracks = votes.shape
     picks, in_doubt = np.empty((groups, k), dtype=np.int64), np.empty(groups, dtype=np.bool_)
     _compiled.race(
@@ -149,6 +156,8 @@ def race(
         levels,
         picks,
         in_doubt,
+        _NONE if shut is None else shut,
+        take,
         groups,
         members,
         tracks,

@@ -32,8 +32,8 @@ _LIKED: Final = 64
 _LONG: Final = 60
 """Length at which a list is twice the work."""
 
-_RULES: Final = 6
-"""How much more work a list with rules is, mostly at most: with `fair_share`, whose compiled race knows of none."""
+_RULES: Final = 3
+"""How much more work a list with rules is, mostly at most."""
 
 _POPULAR: Final = "popular"
 """In place of a strategy where nobody is asked."""

@@ -49,21 +49,31 @@ def race(
     doubt is a race in which a track that was not in it may have gained more than a winner, by more than `rounding`, or
     taken a place that rules left empty.
     """
-    if compiled.BUILT and rules is None:
-        return compiled.race(*contenders, *voters, _LEVELS, power, k, offset, rounding)
+    rows = contenders.rows
+    doors = None if rules is None else Doors(rules, rows, contenders.votes.max(axis=1) > 0)
+    if compiled.BUILT:
+        watched = (None, None) if doors is None else (doors.shut, doors.take)
+        picks, in_doubt = compiled.race(*contenders, *voters, _LEVELS, power, k, offset, rounding, *watched)
+    else:
+        picks, in_doubt = _race(contenders, voters, power, k, offset, rounding, doors)
+    if doors is not None:
+        in_doubt |= (picks == NONE).any(axis=1) & (rows != NONE).all(axis=1)
+    return picks, in_doubt
+
+
+def _race(
+    contenders: Contenders, voters: Voters, power: int, k: int, offset: float, rounding: float, doors: Doors | None
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the same of those that are not shut, without a word on places that are left empty."""
     rows, votes, tau = contenders
     values = raised(votes, power) * voters.worth[:, :, None]
-    doors = None if rules is None else Doors(rules, rows, values.max(axis=1) > 0)
     places, shares = _places(values, voters, rows == NONE, k, offset, doors)
     empty, winners = places == NONE, places.clip(min=0)
     picks = np.where(empty, NONE, np.take_along_axis(rows, winners, axis=1))
     won = np.take_along_axis(values, winners[:, None, :], axis=2).transpose(0, 2, 1)
     gains = (voters.weights[:, None, :] * np.log1p(won / (shares + offset))).sum(axis=2)
     bound = highest_gain(tau, voters.worth, voters.weights, shares, offset)
-    in_doubt = ((gains + rounding < bound) & ~empty).any(axis=1)
-    if rules is not None:
-        in_doubt |= empty.any(axis=1) & (rows != NONE).all(axis=1)
-    return picks, in_doubt
+    return picks, ((gains + rounding < bound) & ~empty).any(axis=1)
 
 
 def _places(
@@ -90,12 +100,13 @@ def _places(
             np.einsum("gm,mgt->gt", voters.weights, np.log(welfare), out=total)
         total += barred
         if doors is not None:
-            total[doors.closed()] = -np.inf
+            total[doors.shut] = -np.inf
         winner = total.argmax(axis=1, out=places[step]) + begins
         np.greater(total.reshape(-1)[winner], -np.inf, out=won[step])
         barred.reshape(-1)[winner] = -np.inf
         if doors is not None:
-            doors.take(places[step], won[step])
+            for group in np.flatnonzero(won[step]).tolist():
+                doors.take(group, int(places[step, group]))
         welfare += by_track[:, winner][:, :, None]
     won_values = by_track[:, places + begins].transpose(2, 1, 0) * base[:, None, :]
     shares = voters.had[:, None, :] + won_values.cumsum(axis=1) - won_values

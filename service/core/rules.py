@@ -208,75 +208,75 @@ class Doors:
         A track that is not `liked` by any member, (groups, tracks), keeps its place for another, which will be new to
         everybody and unlike all others.
         """
-        shape, groups = rows.shape, len(rows)
-        self._rows, self._liked, self._groups = rows, liked, np.arange(groups)
-        self._length = np.zeros(groups, dtype=np.int64)
-        self._artists, self._most = np.full(shape, NOBODY, dtype=np.int32), np.ones((groups, 1), dtype=np.int64)
-        self._taken = np.zeros(shape, dtype=np.int64)
-        """How many tracks came by the artist of each."""
-        self._heard, self._near = np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.bool_)
-        self._new, self._unlike = np.zeros(groups), np.zeros(groups)
-        """The shares that are asked for."""
-        self._of_heard, self._of_alike = np.zeros(groups, dtype=np.int64), np.zeros(groups, dtype=np.int64)
-        """How many came."""
-        self._resembling: dict[int, tuple[Near, dict[int, int]]] = {}
-        """For each group that wants diversity, what resembles a track, and where each row is."""
-        for group, own in enumerate(rules):
-            self._set_up(group, own)
-        self._full = self._taken >= self._most
+        self.shut: NDArray[np.bool_] = np.zeros(rows.shape, dtype=np.bool_)
+        """(groups, tracks) True for those that may not come now."""
+        self._doors = [_Door(*of_group) for of_group in zip(rules, rows, liked, self.shut, strict=True)]
+
+    def take(self, group: int, place: int) -> None:
+        """Count the track at this place, which came."""
+        self._doors[group].take(place)
+
+
+class _Door:
+    """Which tracks of one group may come next."""
+
+    def __init__(self, rules: Rules, rows: Rows, liked: NDArray[np.bool_], shut: NDArray[np.bool_]) -> None:
+        self._rules, self._rows, self._liked, self._shut = rules, rows, liked, shut
+        self._full: NDArray[np.bool_] = np.zeros(len(rows), dtype=np.bool_)
         """Whether the artist of each has all their seats taken."""
-        self._has_quotas = any(own.quota is not None for own in rules)
-        self._has_novelty = any(own.novelty is not None for own in rules)
-
-    def _set_up(self, group: int, rules: Rules) -> None:
-        rows, begun = self._rows[group], np.array(rules.begun, dtype=np.int64)
-        self._length[group] = len(begun)
+        self._near: NDArray[np.bool_] = np.zeros(len(rows), dtype=np.bool_)
+        self._of_artists: Counter[int] = Counter()
+        self._length = self._of_heard = self._of_alike = 0
         if (quota := rules.quota) is not None:
-            self._artists[group] = np.where(rows == NONE, NOBODY, quota.artists[rows])
-            self._most[group] = quota.most
-            for artist in quota.artists[begun][quota.artists[begun] != NOBODY]:
-                self._taken[group] += self._artists[group] == artist
+            self._artists = np.where(rows == NONE, NOBODY, quota.artists[rows])
         if (novelty := rules.novelty) is not None:
-            self._heard[group], self._new[group] = novelty.heard[rows], novelty.share
-            self._of_heard[group] = novelty.heard[begun].sum()
-        if (diversity := rules.diversity) is not None:
-            self._unlike[group], self._of_alike[group] = diversity.share, diversity.alike(rules.begun)
-            self._resembling[group] = diversity.near, {row: place for place, row in enumerate(rows.tolist())}
-            for row in rules.begun:
-                self._mark_near(group, row)
+            self._heard = novelty.heard[rows]
+        if rules.diversity is not None:
+            self._place_of = {row: place for place, row in enumerate(rows.tolist())}
+        self._begin(np.array(rules.begun, dtype=np.int64))
+        self._shut_what_has_to_wait()
 
-    def closed(self) -> NDArray[np.bool_]:
-        """Return the tracks (groups, tracks) that may not come now."""
-        closed = self._full
-        if self._has_novelty:
-            closed = closed | self._heard & self._are_enough(self._of_heard, self._new)
-        if self._resembling:
-            closed = closed | self._near & self._are_enough(self._of_alike, self._unlike)
-        return closed
+    def _begin(self, rows: Rows) -> None:
+        """Count what the list begins with."""
+        quota, novelty, diversity = self._rules.quota, self._rules.novelty, self._rules.diversity
+        self._length = len(rows)
+        if quota is not None:
+            for artist in quota.artists[rows].tolist():
+                self._count(artist, quota.most)
+        if novelty is not None:
+            self._of_heard = int(novelty.heard[rows].sum())
+        if diversity is not None:
+            self._of_alike = diversity.alike(rows.tolist())
+            for row in rows.tolist():
+                self._mark_near(diversity.near, row)
 
-    def take(self, places: Rows, came: NDArray[np.bool_]) -> None:
-        """Count the tracks (groups,) at these places, in the groups where one came."""
-        counts = came & self._liked[self._groups, places]
-        self._length += came
-        if self._has_quotas:
-            artists = np.where(counts, self._artists[self._groups, places], NOBODY)
-            self._taken += (self._artists == artists[:, None]) & (artists != NOBODY)[:, None]
-            self._full = self._taken >= self._most
-        if self._has_novelty:
-            self._of_heard += self._heard[self._groups, places] & counts
-        if self._resembling:
-            self._of_alike += self._near[self._groups, places] & counts
-            for group in self._resembling:
-                if counts[group]:
-                    self._mark_near(group, int(self._rows[group, places[group]]))
+    def take(self, place: int) -> None:
+        """Count the track at this place, which came."""
+        self._length += 1
+        if self._liked[place]:
+            quota, diversity = self._rules.quota, self._rules.diversity
+            if quota is not None:
+                self._count(int(self._artists[place]), quota.most)
+            if self._rules.novelty is not None:
+                self._of_heard += int(self._heard[place])
+            if diversity is not None:
+                self._of_alike += int(self._near[place])
+                self._mark_near(diversity.near, int(self._rows[place]))
+        self._shut_what_has_to_wait()
 
-    def _are_enough(self, came: Rows, share: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return whether no more of a kind may come, (groups, 1), given how many came and the share of others."""
-        length = self._length + 1
-        enough: NDArray[np.bool_] = came >= length - np.floor(share * length + _ROUNDING)
-        return enough[:, None]
+    def _count(self, artist: int, most: int) -> None:
+        self._of_artists[artist] += 1
+        if self._of_artists[artist] >= most and artist != NOBODY:
+            self._full |= self._artists == artist
 
-    def _mark_near(self, group: int, row: int) -> None:
-        near, place_of = self._resembling[group]
-        places = (place_of.get(other) for other in near(row).tolist())
-        self._near[group, [place for place in places if place is not None]] = True
+    def _mark_near(self, near: Near, row: int) -> None:
+        places = (self._place_of.get(other) for other in near(row).tolist())
+        self._near[[place for place in places if place is not None]] = True
+
+    def _shut_what_has_to_wait(self) -> None:
+        novelty, diversity = self._rules.novelty, self._rules.diversity
+        self._shut[:] = self._full
+        if novelty is not None and self._of_heard >= others_among(self._length + 1, novelty.share):
+            self._shut |= self._heard
+        if diversity is not None and self._of_alike >= others_among(self._length + 1, diversity.share):
+            self._shut |= self._near

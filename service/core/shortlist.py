@@ -98,14 +98,15 @@ class Shortlist:
         for step in range(k):
             gain = gains() + barred
             if doors is not None:
-                gain[doors.closed()] = -np.inf
+                gain[doors.shut] = -np.inf
             winner = gain.argmax(axis=1)
             came = gain[groups, winner] > -np.inf
             places[:, step] = np.where(came, winner, NONE)
             take(winner)
             barred[groups, winner] = -np.inf
             if doors is not None:
-                doors.take(winner, came)
+                for group in np.flatnonzero(came).tolist():
+                    doors.take(group, int(winner[group]))
         won = torch.from_numpy(places).to(self.rows.device)
         return self.rows.gather(1, won.clamp(min=0)).masked_fill(won == NONE, NONE)
 

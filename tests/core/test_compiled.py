@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core import compiled
-from service.core.ballots import NONE
 from service.core.calibration import Calibration, calibration_ranks
 from service.core.products import CompiledProducts, TorchProducts
+from service.core.quota import Quota
 from service.core.race import Voters, race
-from service.core.ranking import Contenders, highest, top_k
+from service.core.ranking import NONE, Contenders, highest, top_k
+from service.core.rules import Diversity, Novelty, Rules
 from tests.core import slow
 
 OFFSET = 1 / 60
@@ -165,6 +166,56 @@ def test_the_race_ends_as_the_one_that_looks_at_every_track_in_every_step(
 
     assert picks.tolist() == expected[0].tolist()
     assert in_doubt.tolist() == expected[1].tolist()
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    members=st.integers(1, 4),
+    k=st.integers(1, 30),
+    weighted=st.booleans(),
+    most=st.sampled_from([None, 1, 3]),
+    novelty=st.sampled_from([0.0, 0.3, 1.0]),
+    diversity=st.sampled_from([0.0, 0.3, 1.0]),
+)
+def test_the_race_keeps_to_rules_as_its_twin_does(
+    seed: int, members: int, k: int, weighted: bool, most: int | None, novelty: float, diversity: float
+) -> None:
+    random, tracks = np.random.default_rng(seed), 40
+    artists, heard = random.integers(-1, 6, 100).astype(np.int32), random.uniform(size=100) < 0.5
+    alike = random.integers(0, 100, (100, 4))
+    begun = tuple(random.choice(100, 3, replace=False).tolist())
+    rules = Rules(
+        None if most is None else Quota(artists, most),
+        Novelty(novelty, heard) if novelty else None,
+        Diversity(diversity, lambda row: alike[row]) if diversity else None,
+        begun,
+    )
+    rows = np.sort([random.choice(100, tracks, replace=False) for _ in range(5)])
+    rows[4, 30:] = -1
+    votes = (random.uniform(size=(5, members, tracks)) * (random.uniform(size=(5, 1, tracks)) < 0.8)).astype(np.float32)
+    weights = random.uniform(0.2, 3, (5, members)) if weighted else np.ones((5, members))
+    voters = Voters(weights, worth=np.full((5, members), 0.1), had=np.zeros((5, members)))
+    contenders = Contenders(rows, votes, np.zeros(5))
+
+    picks, in_doubt = race(contenders, voters, 3, k, OFFSET, 0.0, [rules] * 5)
+    with plain():
+        expected = race(contenders, voters, 3, k, OFFSET, 0.0, [rules] * 5)
+
+    assert picks.tolist() == expected[0].tolist()
+    assert in_doubt.tolist() == expected[1].tolist()
+
+
+def test_what_a_rule_raises_comes_through() -> None:
+    contenders, each = (
+        Contenders(np.arange(2)[None], np.ones((1, 1, 2), dtype=np.float32), np.zeros(1)),
+        np.ones((1, 1)),
+    )
+
+    def near(row: int) -> np.ndarray:
+        raise LookupError(f"nothing is known of track {row}")
+
+    with pytest.raises(LookupError, match="of track 0"):
+        race(contenders, Voters(each, each, 0 * each), 1, 2, OFFSET, 0.0, [Rules(diversity=Diversity(1.0, near))])
 
 
 def test_of_tracks_that_gain_alike_the_first_wins() -> None:
