@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from service.core.artifacts import ArtifactStore
 from service.core.catalogue import Facets
 from service.core.explanation import explain
-from service.core.group import GroupQuery, Member, rank_groups, rules_of
+from service.core.group import rank_groups
+from service.core.query import GroupQuery, Member, rules_of
 from service.core.quota import Quota
 from service.core.recommender import Recommender, SimilarTracks
 from service.core.recommenders import recommender_of

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from service.core.artifacts import ArtifactStore
-from service.core.group import GroupQuery, Member, rank_groups
+from service.core.group import rank_groups
+from service.core.query import GroupQuery, Member
 from service.core.recommender import Recommender
 from service.core.recommenders import recommender_of
 from service.core.strategies.fair_share import REFERENCE_LENGTH

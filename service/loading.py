@@ -17,8 +17,9 @@ from service.core.artifacts import Artifact, ArtifactStore, Manifest
 from service.core.catalogue import Catalogue, Facets
 from service.core.errors import ArtifactError
 from service.core.explanation import Explanation, explain_groups
-from service.core.group import GroupQuery, GroupRanking, Member, rank_groups
+from service.core.group import GroupRanking, rank_groups
 from service.core.ids import IdIndex
+from service.core.query import GroupQuery, Member
 from service.core.recommender import Recommender, SimilarTracks
 from service.core.recommenders import recommender_of
 from service.core.rules import Near

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from service.api.schemas import NAMED_AT_MOST, Filters, GroupRequest, MemberAnswer, PlaylistWarning, Status, WarningCode
 from service.core.catalogue import Facets
 from service.core.duration import nearest_head
-from service.core.group import GroupQuery, GroupRanking, Member, rules_of
+from service.core.group import GroupRanking
 from service.core.group_history import voter_of, without_own_voter
 from service.core.ids import IdIndex, is_group_key
+from service.core.query import GroupQuery, Member, rules_of
 from service.core.quota import Quota
 from service.core.recommender import Recommender
 from service.core.rules import Diversity, Near, others_among

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.core.calibration import Calibration
-from service.core.group import GroupQuery, GroupRanking, Member, excluded_rows, history_of, known_to
+from service.core.group import GroupRanking
+from service.core.query import GroupQuery, Member, excluded_rows, history_of, known_to
 from service.core.quota import Quota
 from service.core.ranking import top_k
 from service.core.recommender import Recommender

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from service.core.group import GroupQuery, GroupRanking, Member, excluded_rows
+from service.core.group import GroupRanking
 from service.core.ids import group_key
+from service.core.query import GroupQuery, Member, excluded_rows
 from service.core.recommender import Recommender
 
 

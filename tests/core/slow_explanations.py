@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.explanation import FAVOURITES, TOP_TRACKS
-from service.core.group import GroupRanking, Member
+from service.core.group import GroupRanking
+from service.core.query import Member
 from service.core.recommender import Recommender
 
 Table = NDArray[np.float64]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.core.explanation import Explanation, Opinion, explain
-from service.core.group import GroupQuery, GroupRanking, Member, rank_groups
+from service.core.group import GroupRanking, rank_groups
+from service.core.query import GroupQuery, Member
 from service.core.recommender import Recommender
 from service.core.recommenders import KINDS
 from service.core.strategies import STRATEGIES

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.group import GroupQuery, Member, rank_groups, vectors_of
+from service.core.group import rank_groups, vectors_of
+from service.core.query import GroupQuery, Member
 from service.core.quota import Quota
 from service.core.recommender import Recommender
 from service.core.strategies import STRATEGIES

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.core.explanation import explain
-from service.core.group import GroupQuery, Member, known_to, rank_groups, rules_of
+from service.core.group import rank_groups
+from service.core.query import GroupQuery, Member, known_to, rules_of
 from service.core.quota import NOBODY, Quota
 from service.core.recommender import Recommender
 from service.core.rules import Admission, Diversity, Novelty, Rules, walk

@@ -18,7 +18,8 @@ from starlette.routing import Mount
 from service.app import create_app
 from service.batching import BatchingScorer
 from service.core import compiled
-from service.core.group import GroupQuery, GroupRanking
+from service.core.group import GroupRanking
+from service.core.query import GroupQuery
 from service.settings import Settings
 from tests.service.worlds import exposures, running, serving
 

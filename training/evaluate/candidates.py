@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.core.errors import DataError
-from service.core.group import GroupQuery, GroupRanking, rank_groups
+from service.core.group import GroupRanking, rank_groups
 from service.core.ids import UNKNOWN
+from service.core.query import GroupQuery
 from service.core.recommender import Recommender
 from training.bootstrap import differences, estimates
 from training.evaluate.group_metrics import GROUP_WEIGHT, members_of

@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from service.core.group import GroupQuery, Member, rank_groups
+from service.core.group import rank_groups
 from service.core.group_history import voter_of
 from service.core.ids import UNKNOWN, IdIndex, group_key
+from service.core.query import GroupQuery, Member
 from service.core.recommender import Recommender
 from training.groups import Group
 from training.metrics import Column, Positions, Truth, first_hit_discount, hit_rate, ndcg, recall
