@@ -46,6 +46,7 @@ bench-quality: .venv/training .venv/benchmark  ## the figures of README.md, docs
 	python -m benchmarks.fair_share_shapes
 	python -m benchmarks.recency
 	python -m benchmarks.wmf_regularization
+	python -m benchmarks.item_knn_shrinkage
 
 clean:  ## forget the sample data, so that the next run makes it and trains on it anew; versions of models stay
 	rm -rf $(DATA) $(MODELS)/.sample-models

@@ -2,7 +2,7 @@
 
     TUTTI_DATA=... python -m benchmarks.wmf_regularization
 
-Half of the validation users choose where a lambda is to be chosen, the others judge all. ML-1M's train file judged by
+Half of the validation users choose where something is to be chosen, the others judge all. ML-1M's train file judged by
 its valid file, playlists-2018 at random, the ends of gowalla's histories and the log of a synthetic service; whole,
 with some of their users, their most played tracks, or some of their training pairs drawn at random. Guests are a
 thousand of the judges of whom five liked tracks, drawn at random, are folded in; only tracks new to them count.
@@ -11,9 +11,10 @@ thousand of the judges of whom five liked tracks, drawn at random, are folded in
 import argparse
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import process_time
 from typing import Final
 
 import numba
@@ -32,11 +33,12 @@ from training.bootstrap import estimates
 from training.data import Interactions, Pairs, PreparedData, load
 from training.guests import Guests
 from training.metrics import Score, Truth, rank_metrics, sample
-from training.models.algorithm import silent
+from training.models.algorithm import Algorithm, silent
 from training.models.wmf import WMF, density
 from training.served import served
 
 RESULTS: Final = Path(__file__).parent / "results" / "wmf_regularization.json"
+CHOSEN: Final = ("unobserved_weight", "regularization", "guest_regularization")
 LIKED: Final = 5
 GUESTS: Final = 1000
 LISTENERS: Final = 3000
@@ -148,8 +150,11 @@ def by_noise(algorithm: WMF, heard: csr_array) -> WMF:
     return algorithm.model_copy(update=ridges)
 
 
-def compare(data: PreparedData) -> list[Row]:
-    """Return what every contestant is worth: nDCG@20 of listeners, nDCG@10 of guests and of the listeners they are."""
+def compare(data: PreparedData, algorithms: Mapping[str, Algorithm], chosen: Sequence[str]) -> list[Row]:
+    """Return what every algorithm is worth: nDCG@20 of listeners, nDCG@10 of guests and of the listeners they are.
+
+    With it come its parameters that may be `chosen`, and the seconds of CPU that the fit took.
+    """
     users = np.random.default_rng(SEED).permutation(np.unique(data.validation.user_rows))
     choosing = np.isin(data.validation.user_rows, users[: len(users) // 2])
     learned = replace(data, validation=data.validation.where(choosing))
@@ -158,14 +163,16 @@ def compare(data: PreparedData) -> list[Row]:
     judges = sample(truth.users, LISTENERS, SEED)
     guests = Guests.drawn(truth.users, data.interactions.positives, LIKED, GUESTS, SEED)
     rows: list[Row] = []
-    for name, algorithm in contestants(heard).items():
+    for name, algorithm in algorithms.items():
+        before = process_time()
         fitted = algorithm.fit(learned, seed=SEED, device="cpu", progress=silent)
+        cpu_s = process_time() - before
         model = served(algorithm.kind, fitted.scoring, fitted.arrays, data.interactions)
         rows.append(
             {
-                "weights": name,
-                **{parameter: fitted.metrics[parameter] for parameter in ("unobserved_weight", "regularization")},
-                "guest_regularization": fitted.metrics["guest_regularization"],
+                "model": name,
+                **{parameter: fitted.metrics[parameter] for parameter in chosen},
+                "fit_cpu_s": cpu_s,
                 **figure("listeners", of_listeners(model), truth, 20, judges),
                 **figure("guests as listeners", of_listeners(model), truth, 10, guests.user_rows),
                 **figure("guests", of_guests(model, guests), truth, 10, guests.user_rows),
@@ -193,6 +200,13 @@ def figure(name: str, score: Score, truth: Truth, k: int, users: NDArray[np.int6
     return {name: found.mean, f"{name} low": low, f"{name} high": high}
 
 
+def tell(data: str, rows: Sequence[Row]) -> None:
+    """Print the figures of one set of data."""
+    for row in rows:
+        figures = (f"{key} {value:.4f}" for key, value in row.items() if isinstance(value, float))
+        print(f"{data:28} {row['model']:20}", "  ".join(figures), flush=True)
+
+
 def main() -> None:
     """Measure and write the results."""
     argparse.ArgumentParser(description=__doc__).parse_args()
@@ -200,10 +214,8 @@ def main() -> None:
     source = os.environ.get("TUTTI_DATA")
     results: dict[str, list[Row]] = {}
     for name, data in worlds(Path(source) if source else None):
-        results[name] = compare(data)
-        for row in results[name]:
-            figures = (f"{key} {value:.4f}" for key, value in row.items() if isinstance(value, float))
-            print(f"{name:28} {row['weights']:18}", "  ".join(figures), flush=True)
+        results[name] = compare(data, contestants(data.interactions.matrix), CHOSEN)
+        tell(name, results[name])
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 

@@ -36,13 +36,13 @@ class Listeners(NamedTuple):
         """Return the diagonal of X' diag(w) X: what the listeners of each track count, (tracks,)."""
         return np.asarray(self.weights @ self.played, dtype=np.float32)
 
-    def cooccurrence_blocks(self, at_once: int) -> Iterator[tuple[int, Floats]]:
+    def cooccurrence_blocks(self, at_once: int) -> Iterator[tuple[int, csr_array]]:
         """Yield the first track of each block and its rows of X' diag(w) X, (at_once, tracks)."""
         weighted = self.played.copy()
         weighted.data *= np.repeat(self.weights, np.diff(self.played.indptr))
         by_track = weighted.T.tocsr()
         for begin in range(0, by_track.shape[0], at_once):
-            yield begin, (by_track[begin : begin + at_once] @ self.played).toarray().astype(np.float32, copy=False)
+            yield begin, csr_array(by_track[begin : begin + at_once] @ self.played, dtype=np.float32)
 
 
 def strongest(weights: Floats, kept: int) -> csr_array:
@@ -54,6 +54,27 @@ def strongest(weights: Floats, kept: int) -> csr_array:
     compressed = csr_array((values.ravel(), columns.ravel(), indptr), shape=weights.shape)
     compressed.eliminate_zeros()
     return compressed
+
+
+def largest(rows: csr_array, kept: int) -> csr_array:
+    """Return sparse rows with only the `kept` largest entries of each, by column."""
+    bounds = zip(rows.indptr[:-1], rows.indptr[1:], strict=True)
+    places = [
+        begin + np.argpartition(rows.data[begin:end], end - begin - kept)[-kept:]
+        if end - begin > kept
+        else np.arange(begin, end)
+        for begin, end in bounds
+    ]
+    indptr = np.concatenate([[0], np.cumsum([len(row) for row in places])])
+    chosen = np.concatenate(places)
+    compressed = csr_array((rows.data[chosen], rows.indices[chosen], indptr), shape=rows.shape)
+    compressed.sort_indices()
+    return compressed
+
+
+def row_numbers(rows: csr_array) -> NDArray[np.int64]:
+    """Return the row of each stored entry."""
+    return np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
 
 
 def arrays_of(rows: csr_array, profile_weights: Floats) -> dict[str, NDArray[np.generic]]:

@@ -12,6 +12,7 @@ from tests.wmf.worlds import prepared, scores
 from training.metrics import Column
 from training.models.algorithm import silent
 from training.models.ease import EASE
+from training.models.item_knn import ItemKNN, likely_shrinkage
 from training.models.regularization import FEWEST, MOST_STEPS, STEP, Jury, climb, noise_level
 from training.models.wmf import WMF
 from training.served import served
@@ -100,22 +101,39 @@ def neighbourhoods(users: int, heard: float, seed: int = 0) -> tuple[NDArray[np.
     return (likes & now).astype(np.float32), (likes & ~now).astype(np.float32)
 
 
-def later_judged(algorithm: WMF | EASE) -> tuple[float, float]:
-    """Return the lambda of a model and what it is worth to other people than those who may choose it."""
+def later_judged(algorithm: WMF | EASE | ItemKNN, parameter: str, passing: int = 0) -> tuple[float, float]:
+    """Return a parameter of a model and what it is worth to other people than those who may choose it.
+
+    So many tracks were heard by two people each, whoever passed by.
+    """
     train, later = neighbourhoods(4 * FEWEST, 0.5)
+    passers = np.random.default_rng(1).integers(len(train), size=(2, passing))
+    by_chance = np.zeros((len(train), passing), dtype=np.float32)
+    by_chance[passers, np.arange(passing)] = 1
+    train, later = np.hstack([train, by_chance]), np.pad(later, ((0, 0), (0, passing)))
     chosen_by, judged_by = later.copy(), later.copy()
     chosen_by[1::2], judged_by[::2] = 0, 0
     data = prepared(scores(train), chosen_by)
     fitted = algorithm.fit(data, seed=0, device="cpu", progress=silent)
     jury = Jury.of(prepared(scores(train), judged_by), seed=0)
     model = served(algorithm.kind, fitted.scoring, fitted.arrays, data.interactions)
-    return fitted.metrics["regularization"], float(jury.of_all(model).mean())
+    return fitted.metrics[parameter], float(jury.of_all(model).mean())
 
 
-@pytest.mark.parametrize(("algorithm", "given"), [(WMF, 1e-5), (WMF, 3.0), (EASE, 0.1)])
-def test_validation_users_choose_lambda(algorithm: type[WMF | EASE], given: float) -> None:
-    as_given, worth = later_judged(algorithm(regularization=given))
-    chosen, worth_chosen = later_judged(algorithm())
+@pytest.mark.parametrize(
+    ("algorithm", "parameter", "given", "passing"),
+    [
+        (WMF, "regularization", 1e-5, 0),
+        (WMF, "regularization", 3.0, 0),
+        (EASE, "regularization", 0.1, 0),
+        (ItemKNN, "shrinkage", 0.0, 400),
+    ],
+)
+def test_validation_users_choose_what_is_not_given(
+    algorithm: type[WMF | EASE | ItemKNN], parameter: str, given: float, passing: int
+) -> None:
+    as_given, worth = later_judged(algorithm.preset(overrides={parameter: given}), parameter, passing)
+    chosen, worth_chosen = later_judged(algorithm(), parameter, passing)
 
     assert as_given == given != chosen
     assert worth_chosen > worth
@@ -128,6 +146,33 @@ def test_too_few_validation_users_choose_nothing(algorithm: WMF | EASE) -> None:
     fitted = algorithm.fit(prepared(scores(train), later), seed=0, device="cpu", progress=silent)
 
     assert fitted.metrics["regularization"] == algorithm.ridge(scores(train))
+
+
+def test_too_few_validation_users_choose_no_shrinkage() -> None:
+    train, later = neighbourhoods(FEWEST - 1, 0.5)
+
+    fitted = ItemKNN().fit(prepared(scores(train), later), seed=0, device="cpu", progress=silent)
+
+    assert fitted.metrics["shrinkage"] == likely_shrinkage(scores(train))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.05])
+def test_shrinkage_begins_at_the_mean_of_the_cosines_over_their_variance(share: float) -> None:
+    rng = np.random.default_rng(0)
+    own_half = np.add.outer(np.arange(8000), np.arange(100)) % 2 == 0
+    log = (own_half & (rng.random(own_half.shape) < share)).astype(np.float32)
+
+    # cosines are `share` in one half of the tracks and 0 across: their mean is share / 2, their variance share^2 / 4
+    assert likely_shrinkage(scores(log)) == pytest.approx(2 / share, rel=0.1)
+
+
+def test_where_all_is_chance_shrinkage_begins_high_and_with_twins_low() -> None:
+    chance = np.random.default_rng(0).random((300, 60)) < 0.1
+    twins = np.repeat(np.eye(30), 20, axis=0).repeat(2, axis=1)
+
+    assert likely_shrinkage(scores(chance)) == 100
+    assert likely_shrinkage(scores(twins)) == 5
+    assert likely_shrinkage(scores(np.eye(3))) == 5  # nobody has two tracks
 
 
 def test_a_large_catalogue_keeps_the_lambda_of_ease_that_noise_gives() -> None:

@@ -131,9 +131,9 @@ class EASE(Algorithm):
     def _exact(self, listeners: Listeners, progress: Progress) -> csr_array:
         tracks = listeners.played.shape[1]
         gram = np.empty((tracks, tracks), dtype=np.float32)
-        for begin, rows in listeners.cooccurrence_blocks(_ROWS_AT_ONCE):
-            gram[begin : begin + len(rows)] = rows
-            progress(begin + len(rows), 3 * tracks, "counting")
+        for begin, common in listeners.cooccurrence_blocks(_ROWS_AT_ONCE):
+            gram[begin : begin + common.shape[0]] = common.toarray()
+            progress(begin + common.shape[0], 3 * tracks, "counting")
         progress(tracks, 3 * tracks, "inverting")
         inverse = inverted(gram, self._ridges(gram.diagonal()))
         diagonal = inverse.diagonal().copy()

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 
 from training.data import PreparedData
 from training.models.algorithm import Algorithm, Count, Fitted, Progress
-from training.neighbours import arrays_of, stacked
+from training.neighbours import arrays_of, row_numbers, stacked
 from training.recordings import UNLABELLED, Recordings, artist_of, indicator, labels_of
 
 Ints = NDArray[np.int64]
@@ -139,11 +139,6 @@ def cut(ranked: csr_array, own: Ints, made_by: Ints, size: int) -> csr_array:
     kept = (place < size) | (foreign & (foreign_before < size + _RESERVED))
     indptr = np.concatenate([[0], np.cumsum(np.bincount(rows[kept], minlength=ranked.shape[0]))])
     return csr_array((ranked.data[kept], ranked.indices[kept], indptr), shape=ranked.shape)
-
-
-def row_numbers(rows: csr_array) -> Ints:
-    """Return the row of every entry."""
-    return np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
 
 
 def first_columns(ranked: csr_array, size: int) -> Ints:

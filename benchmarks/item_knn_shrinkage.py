@@ -1,0 +1,53 @@
+"""What item-kNN's shrinkage is worth in data of many kinds, to listeners and to guests; validation data alone.
+
+    TUTTI_DATA=... python -m benchmarks.item_knn_shrinkage
+
+The data, the users who choose and those who judge are those of `benchmarks.wmf_regularization`.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Final
+
+import numba
+import torch
+from scipy.sparse import csr_array
+
+from benchmarks.quality import Row
+from benchmarks.wmf_regularization import compare, tell, worlds
+from training.models.item_knn import ItemKNN, likely_shrinkage
+
+RESULTS: Final = Path(__file__).parent / "results" / "item_knn_shrinkage.json"
+FIXED: Final = (10.0, 40.0, 160.0)
+
+
+def contestants(heard: csr_array) -> dict[str, ItemKNN]:
+    """Return what is compared, by name: some for all data, where it begins, what is chosen, and what else there is."""
+    start = likely_shrinkage(heard)
+    return {
+        **{f"{shrinkage:g}": ItemKNN(shrinkage=shrinkage) for shrinkage in FIXED},
+        "by the spread": ItemKNN(shrinkage=start),
+        "chosen": ItemKNN(),
+        "400 neighbours": ItemKNN(neighbours=400),
+        "popularity_exponent 0.4": ItemKNN(popularity_exponent=0.4),
+        "length_exponent 0.25": ItemKNN(length_exponent=0.25),
+        "jaccard": ItemKNN(normalization="jaccard"),
+    }
+
+
+def main() -> None:
+    """Measure and write the results."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    torch.set_num_threads(numba.get_num_threads())
+    source = os.environ.get("TUTTI_DATA")
+    results: dict[str, list[Row]] = {}
+    for name, data in worlds(Path(source) if source else None):
+        results[name] = compare(data, contestants(data.interactions.matrix), ("shrinkage",))
+        tell(name, results[name])
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
