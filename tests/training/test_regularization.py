@@ -125,6 +125,7 @@ def later_judged(algorithm: WMF | EASE | ItemKNN, parameter: str, passing: int =
     [
         (WMF, "regularization", 1e-5, 0),
         (WMF, "regularization", 3.0, 0),
+        (WMF, "unobserved_weight", 0.02, 0),
         (EASE, "regularization", 0.1, 0),
         (ItemKNN, "shrinkage", 0.0, 400),
     ],
@@ -173,6 +174,30 @@ def test_where_all_is_chance_shrinkage_begins_high_and_with_twins_low() -> None:
     assert likely_shrinkage(scores(chance)) == 100
     assert likely_shrinkage(scores(twins)) == 5
     assert likely_shrinkage(scores(np.eye(3))) == 5  # nobody has two tracks
+
+
+def test_w0_is_chosen_where_lambda_is() -> None:
+    train, later = neighbourhoods(2 * FEWEST, 0.5)
+    data = prepared(scores(train), later)
+    begin = WMF().unobserved(scores(train))
+
+    with_lambda = WMF(regularization=0.01).fit(data, seed=0, device="cpu", progress=silent)
+    seen: list[str] = []
+    WMF().fit(data, seed=0, device="cpu", progress=lambda done, total, note="": seen.append(note))
+
+    assert with_lambda.metrics["unobserved_weight"] == begin
+    assert any(f"w0 {begin / 2:.2g}," in note or f"w0 {2 * begin:.2g}," in note for note in seen)
+
+
+def test_with_another_w0_lambda_stays_as_many_times_the_noise_level() -> None:
+    log = scores((np.random.default_rng(0).random((2000, 500)) < 0.02).astype(np.float32))
+    begin = WMF(unobserved_weight=1.2)
+
+    twice = begin.model_copy(update={"regularization": 2 * begin.ridge(log)}).with_unobserved(2.4, log)
+
+    assert twice.unobserved(log) == 2.4
+    assert twice.ridge(log) == pytest.approx(2 * WMF(unobserved_weight=2.4).ridge(log))
+    assert twice.ridge(log) < 2 * begin.ridge(log)
 
 
 def test_a_large_catalogue_keeps_the_lambda_of_ease_that_noise_gives() -> None:

@@ -34,6 +34,8 @@ _PER_DIM: Final = 32
 _SHORTEST, _LONGEST = 8, 512
 _LEAST_UNOBSERVED, _MOST_UNOBSERVED = 0.16, 0.4
 """Of w0, where the density of the data chooses it: in sparse data it says no more."""
+_UNOBSERVED_STEP: Final = 2.0
+"""What w0 is multiplied or divided by where validation users choose it: next to lambda it says little."""
 _NOISE: Final = 0.5
 """lambda is so much of the noise level, where nothing else says what it is."""
 _LEAST_RIDGE, _MOST_RIDGE = 0.0001, 0.015
@@ -89,7 +91,8 @@ class WMF(Algorithm):
     solver: Literal["auto", "cg", "cholesky", "batched", "sgd"] = "auto"
     """`auto` takes `cg` on the CPU and `batched` on a GPU; `sgd` is the gradient way, for comparison on small data."""
     unobserved_weight: float | None = Field(default=None, gt=0)
-    """w0, what a cell weighs that nobody heard; None is what the density of the data asks for, see `unobserved`."""
+    """w0, what a cell weighs that nobody heard; None is what the density of the data asks for, see `unobserved`, from
+    which validation users go on where they choose lambda, too."""
     alpha: float = Field(default=1.0, gt=0)
     """What a heard cell weighs beyond that, per unit of weight."""
     weight: Literal["relative", "logarithmic"] = "relative"
@@ -138,29 +141,50 @@ class WMF(Algorithm):
     def fit(self, data: PreparedData, *, seed: int, device: str, progress: Progress) -> Fitted:
         """Return the factors after the last epoch, every user and every track trained.
 
-        Where lambda is not given it is fitted with several, and validation users say which is kept; `sgd`, for
-        comparison alone, is not. The curve gives the objective over the number of cells; for held-out pairs without
-        the regularisation.
+        Where lambda is not given it is fitted with several, where w0 is not either with several of those, too, and
+        validation users say which is kept; `sgd`, for comparison alone, is not. The curve gives the objective over the
+        number of cells; for held-out pairs without the regularisation.
         """
         jury = Jury.of(data, seed)
-        algorithm = self.settled(data.interactions.matrix)
         if self.regularization is not None or self.solver == "sgd" or not len(jury.listeners):
-            fitted = algorithm._fit(data, seed=seed, device=device, progress=progress)
+            fitted = self.settled(data.interactions.matrix)._fit(data, seed=seed, device=device, progress=progress)
         else:
-            fitted = algorithm._fit_best(data, jury, seed=seed, device=device, progress=progress)
+            fitted = self._fit_best(data, jury, seed=seed, device=device, progress=progress)
         if self.guest_regularization is not None or not jury.guests.named:
             return fitted
         return for_guests(fitted, data, jury)
 
     def _fit_best(self, data: PreparedData, jury: Jury, *, seed: int, device: str, progress: Progress) -> Fitted:
-        """Return the model with the lambda that validation users choose, beginning with the algorithm's own."""
+        """Return the model with the lambda and then the w0 that validation users choose, beginning with its own."""
+        scores = data.interactions.matrix
 
-        def fit(ridge: float) -> Fitted:
-            algorithm = self.model_copy(update={"regularization": ridge})
-            return algorithm._fit(data, seed=seed, device=device, progress=noted(progress, f"lambda {ridge:.2g}"))
+        def fit(algorithm: Self) -> Fitted:
+            ridge, w0 = algorithm.ridge(scores), algorithm.unobserved(scores)
+            told = noted(progress, f"lambda {ridge:.2g}, w0 {w0:.2g}")
+            return algorithm._fit(data, seed=seed, device=device, progress=told)
 
-        best = chosen(self.kind, data, jury, self.ridge(data.interactions.matrix), fit)
-        progress(self.epochs, self.epochs, f"lambda {best.metrics['regularization']:.2g} chosen")
+        start = self.settled(scores)
+        best = chosen(
+            self.kind,
+            data,
+            jury,
+            start.ridge(scores),
+            lambda ridge: fit(start.model_copy(update={"regularization": ridge})),
+        )
+        if self.unobserved_weight is None:
+            w0 = start.unobserved(scores)
+            by_lambda = best
+            with_lambda = start.model_copy(update={"regularization": best.metrics["regularization"]})
+            best = chosen(
+                self.kind,
+                data,
+                jury,
+                w0,
+                lambda other: by_lambda if other == w0 else fit(with_lambda.with_unobserved(other, scores)),
+                _UNOBSERVED_STEP,
+            )
+        ridge, w0 = best.metrics["regularization"], best.metrics["unobserved_weight"]
+        progress(self.epochs, self.epochs, f"lambda {ridge:.2g}, w0 {w0:.2g} chosen")
         return best
 
     def _fit(self, data: PreparedData, *, seed: int, device: str, progress: Progress) -> Fitted:
@@ -216,22 +240,37 @@ class WMF(Algorithm):
             return self.unobserved_weight
         return min(max(3.5 * math.sqrt(density(scores)), _LEAST_UNOBSERVED), _MOST_UNOBSERVED)
 
+    def with_unobserved(self, w0: float, scores: csr_array) -> Self:
+        """Return the algorithm with another w0, and lambda as many times the noise level as it was."""
+        other = self.model_copy(update={"unobserved_weight": w0})
+        ridge = self.ridge(scores) * other._noise_ridge(scores) / self._noise_ridge(scores)
+        return other.model_copy(update={"regularization": ridge})
+
     def ridge(self, scores: csr_array) -> float:
         """Return lambda for scores (users, tracks), where no validation users choose it.
 
-        What factors find, they shrink: in effect the singular values of the matrix of c p, by the root of lambda_u
-        lambda_i (Srebro, Rennie & Jaakkola 2004, for nu = 0), which in sparse data is lambda (w0 root(users
-        tracks))^nu. Where it is not given, that is half of the noise level, above which a singular value says
-        something.
+        Where it is not given, that is half of the noise level, above which a singular value says something.
         """
         if self.regularization is not None:
             return self.regularization
+        scale = self._scale(scores) ** (1 - self.frequency_exponent)
+        return float(min(max(_NOISE * self._noise_ridge(scores) / scale, _LEAST_RIDGE), _MOST_RIDGE) * scale)
+
+    def _noise_ridge(self, scores: csr_array) -> float:
+        """Return the lambda that shrinks singular values by the noise level.
+
+        What factors find, they shrink: in effect the singular values of the matrix of c p, by the root of lambda_u
+        lambda_i (Srebro, Rennie & Jaakkola 2004, for nu = 0), which in sparse data is lambda (w0 root(users
+        tracks))^nu.
+        """
         heard = without_zeros(scores)
-        w0 = self.unobserved(scores)
-        confidence = np.float32(w0) + np.float32(self.alpha) * self.weights(heard, None)[heard.data >= LIKED]
-        size = w0 * math.sqrt(math.prod(scores.shape))
-        ridge = min(max(_NOISE * noise_level(confidence, *scores.shape) / size, _LEAST_RIDGE), _MOST_RIDGE)
-        return float(ridge * size ** (1 - self.frequency_exponent))
+        w0 = np.float32(self.unobserved(scores))
+        confidence = w0 + np.float32(self.alpha) * self.weights(heard, None)[heard.data >= LIKED]
+        return float(noise_level(confidence, *scores.shape) / self._scale(scores) ** self.frequency_exponent)
+
+    def _scale(self, scores: csr_array) -> float:
+        """Return w0 root(users tracks)."""
+        return self.unobserved(scores) * math.sqrt(math.prod(scores.shape))
 
     def guest_ridge(self, scores: csr_array) -> float:
         """Return lambda of guests for scores (users, tracks), where no validation users choose it."""
