@@ -1,7 +1,8 @@
 """For those who run the service: health, models, metrics."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from enum import Enum
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -60,19 +61,28 @@ class Models(TypedDict):
     """By name."""
 
 
+_TAGS: Final[list[str | Enum]] = ["Operations"]
+"""Where the pages of the API list these."""
+
+
 def add_routes(router: APIRouter) -> None:
     """Add the routes."""
-    router.add_api_route("/health/live", live, response_model=Health, summary="The process runs")
+    router.add_api_route("/health/live", live, response_model=Health, summary="The process runs", tags=_TAGS)
     router.add_api_route(
         "/health/ready",
         ready,
         response_model=Health,
+        tags=_TAGS,
         summary="Every configured model is loaded and has answered its self-test",
         responses=responses(ProblemCode.NOT_READY),
     )
-    router.add_api_route("/models", models, response_model=Models, summary="The loaded models")
+    router.add_api_route("/models", models, response_model=Models, summary="The loaded models", tags=_TAGS)
     router.add_api_route(
-        "/metrics", metrics, response_class=PlainTextResponse, summary="Metrics in Prometheus' text format"
+        "/metrics",
+        metrics,
+        response_class=PlainTextResponse,
+        summary="Metrics in Prometheus' text format",
+        tags=_TAGS,
     )
 
 

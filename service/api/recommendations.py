@@ -37,6 +37,7 @@ def add_routes(router: APIRouter) -> None:
         recommend_group,
         methods=["POST"],
         route_class_override=JsonRoute,
+        tags=["Playlists"],
         response_model=GroupAnswer,
         summary="A playlist for a group",
         response_description="A playlist.",
@@ -141,12 +142,8 @@ def _assignment(plan: Plan) -> AssignmentAnswer:
 
 def _playlist(model: ServedModel, ranking: GroupRanking) -> list[PlaylistTrack]:
     ids, catalogue = model.recommender.tracks.ids, model.catalogue
-    titles, artists, durations, explicit = (
-        catalogue.titles,
-        catalogue.artists,
-        catalogue.durations_ms,
-        catalogue.explicit,
-    )
+    titles, artists, artist_ids = catalogue.titles, catalogue.artists, catalogue.artist_ids
+    durations, explicit = catalogue.durations_ms, catalogue.explicit
     playlist: list[PlaylistTrack] = []
     for position, (row, score) in enumerate(zip(ranking.rows, ranking.scores, strict=True), start=1):
         track: PlaylistTrack = {"track_id": ids[row], "position": position, "score": rounded(score)}
@@ -154,6 +151,8 @@ def _playlist(model: ServedModel, ranking: GroupRanking) -> list[PlaylistTrack]:
             track["title"] = title
         if (artist := artists[row]) is not None:
             track["artist"] = artist
+        if (artist_id := artist_ids[row]) is not None:
+            track["artist_id"] = artist_id
         if (duration := durations[row]) is not None:
             track["duration_ms"] = duration
         if (is_explicit := explicit[row]) is not None:

@@ -291,6 +291,8 @@ class PlaylistTrack(TypedDict):
     """Name of the track."""
     artist: NotRequired[str]
     """Name of who plays it."""
+    artist_id: NotRequired[str]
+    """Their id of the data: what `exclude_artist_ids` takes."""
     duration_ms: NotRequired[int]
     """Length in milliseconds."""
     explicit: NotRequired[bool]
@@ -418,6 +420,8 @@ class SimilarTrack(TypedDict):
     """Name of the track."""
     artist: NotRequired[str]
     """Name of who plays it."""
+    artist_id: NotRequired[str]
+    """Their id of the data: what `exclude_artist_ids` takes."""
 
 
 @with_config(DOCUMENTED)

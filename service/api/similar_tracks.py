@@ -60,6 +60,7 @@ def add_routes(router: APIRouter) -> None:
         "/similar-tracks/{track_id:path}",
         similar_tracks,
         response_model=SimilarTracksAnswer,
+        tags=["Similar tracks"],
         summary="Tracks that resemble a track",
         response_description="A page of similar tracks.",
         responses={
@@ -117,6 +118,8 @@ def _answer(model: ServedModel, track_id: str, page: Page, neighbours: list[Neig
             item["title"] = title
         if (artist := catalogue.artists[row]) is not None:
             item["artist"] = artist
+        if (artist_id := catalogue.artist_ids[row]) is not None:
+            item["artist_id"] = artist_id
         answer["items"].append(item)
     return answer
 

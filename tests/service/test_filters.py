@@ -32,7 +32,7 @@ def info(track: str) -> TrackInfo:
 async def client(settings: Settings, models: Path) -> AsyncIterator[httpx.AsyncClient]:
     for name, kind in {"basic": "top_tracks", "wmf": "factors"}.items():
         publish(models, name, kind, version="v2", info=info)
-    async with serving(settings.model_copy(update={"models": models})) as client:
+    async with serving(settings.model_copy(update={"models": models, "similar_model": "wmf"})) as client:
         yield client
 
 
@@ -80,6 +80,16 @@ async def test_tracks_of_excluded_artists_stay_away(client: httpx.AsyncClient, m
     assert set(MONK).isdisjoint(track_ids(answer))
     assert answer["pool"] == {"candidates": 12, "after_filters": 6}
     assert codes(answer) == ["filled_with_popular", "fewer_tracks_than_asked"]
+
+
+async def test_an_artist_in_an_answer_can_be_excluded_by_it(client: httpx.AsyncClient) -> None:
+    first, *_ = (await ask(client, limit=4, **WMF))["tracks"]
+    similar = await client.get("/similar-tracks/jazz-3", params={"limit": 1})
+
+    assert (first["track_id"], first["artist_id"]) == ("rock-1", "stones")
+    assert similar.json()["items"][0]["artist_id"] == "miles"
+    without = await ask(client, limit=4, filters={"exclude_artist_ids": [first["artist_id"]]}, **WMF)
+    assert "rock" not in {genre_of(track) for track in track_ids(without)}
 
 
 async def test_artists_whom_the_data_does_not_know_are_named(client: httpx.AsyncClient) -> None:

@@ -119,6 +119,18 @@ async def test_what_can_be_listed_is(document: dict[str, Any]) -> None:
     assert "errors" in schemas["Problem"]["required"]
 
 
+async def test_pages_of_the_api_list_what_belongs_together(document: dict[str, Any]) -> None:
+    tags = {path: operation["tags"] for path, methods in document["paths"].items() for operation in methods.values()}
+
+    assert {path for path, names in tags.items() if names == ["Operations"]} == {
+        "/health/live",
+        "/health/ready",
+        "/models",
+        "/metrics",
+    }
+    assert tags[PATH] == ["Playlists"]
+
+
 async def test_the_documentation_has_exactly_the_warnings_that_there_are(document: dict[str, Any]) -> None:
     section = (ROOT / "docs/api.md").read_text(encoding="utf-8").split("`warnings` says")[1].split("`assignment`")[0]
 
