@@ -86,6 +86,110 @@ def test_sigterm_fails_readiness_first_then_finishes_and_exits_0(published: Path
     assert [json.loads(line)["recommendation_id"] for line in exposures] == [answer.json()["recommendation_id"]]
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_readers_of_a_pipe_come_and_go_and_every_exposure_is_read(
+    published: Path, tmp_path: Path, workers: str
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with (
+        reader_of(pipe) as first,
+        served(published, tmp_path, "--workers", workers, exposures=str(pipe), drain_seconds="0") as (process, address),
+    ):
+        wait_for(process, address, "/health/ready")
+        shown = ask(address, 10)
+        read = lines_of(first, 10)
+        first.kill()
+        first.wait()
+        shown += ask(address, 10)
+        with reader_of(pipe) as second:
+            read += lines_of(second, 10)
+            shown += ask(address, 10)
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(timeout=10)
+            read += second.communicate()[0]
+
+    assert code == 0
+    assert sorted(json.loads(line)["recommendation_id"] for line in read.splitlines()) == sorted(shown)
+
+
+@contextmanager
+def reader_of(pipe: Path) -> Iterator[subprocess.Popen]:
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def lines_of(process: subprocess.Popen, count: int) -> bytes:
+    assert process.stdout is not None
+    return b"".join(process.stdout.readline() for _ in range(count))
+
+
+def test_a_pipe_that_nobody_reads_does_not_keep_it_from_serving_and_ending(published: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with served(published, tmp_path, exposures=str(tmp_path / "pipe"), drain_seconds="0") as (process, address):
+        wait_for(process, address, "/health/ready")
+        ask(address, 3)
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(timeout=10)
+
+    assert code == 0
+    assert "3 exposures are lost in all" in [line["message"] for line in log_of(tmp_path)]
+
+
+def test_exposures_of_two_workers_follow_a_file_that_is_moved_away(published: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "exposures"
+    folder.mkdir()
+    shown = []
+    with served(published, tmp_path, "--workers", "2", exposures=str(folder / "log"), drain_seconds="0") as (
+        process,
+        address,
+    ):
+        wait_for(process, address, "/health/ready")
+        for turn in range(3):
+            shown += ask(address, 20)
+            (folder / "log").rename(folder / f"log.{turn}")
+            shown += ask(address, 20)
+            time.sleep(0.3)
+        lost = httpx.get(f"{address}/metrics").text.split("tutti_exposures_lost_total ")[-1].splitlines()[0]
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(timeout=15)
+
+    lines = [line for file in folder.iterdir() for line in file.read_text().splitlines()]
+    assert code == 0
+    assert float(lost) == 0
+    assert sorted(json.loads(line)["recommendation_id"] for line in lines) == sorted(shown)
+
+
+def ask(address: str, times: int) -> list[str]:
+    """Ask for playlists, each on a connection of its own, and return their ids."""
+    answers = [httpx.post(f"{address}/recommendations/group", json={"user_ids": ["ann"]}) for _ in range(times)]
+    return [answer.json()["recommendation_id"] for answer in answers]
+
+
+@pytest.mark.parametrize("redirection", [">&-", "1</dev/null"], ids=["closed", "read-only"])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_standard_output_that_cannot_be_written_stops_the_start(
+    published: Path, workers: str, redirection: str
+) -> None:
+    command = f'exec "$@" {redirection}'
+    service = [sys.executable, "-m", "service", "--models", published, "--port", "0", "--workers", workers]
+    done = subprocess.run(
+        ["sh", "-c", command, "sh", *service],
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert line.startswith("SERVICE_EXPOSURES: standard output ")
+
+
 def test_a_request_in_flight_when_the_door_closes_is_answered(published: Path, tmp_path: Path) -> None:
     body = b'{"user_ids": ["ann"]}'
     with served(published, tmp_path, drain_seconds="0") as (process, address):

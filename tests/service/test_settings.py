@@ -1,5 +1,7 @@
 import os
 import socket
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -225,6 +227,7 @@ _not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywher
         pytest.param(
             "locked-folder/log", "'.*locked-folder/log' cannot be written: Permission denied", marks=_not_root
         ),
+        pytest.param("locked-pipe", "'.*locked-pipe' cannot be written: Permission denied", marks=_not_root),
         ("a-socket", "'.*a-socket' cannot be written: "),
         pytest.param("/proc/log", "'/proc/log' cannot be written: ", marks=_proc),  # access() says yes to root
     ],
@@ -234,6 +237,7 @@ def test_exposures_that_cannot_be_written_are_refused_at_start(
 ) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "locked").touch(0o444)
+    os.mkfifo(tmp_path / "locked-pipe", 0o444)
     (tmp_path / "locked-folder").mkdir(0o555)
     with socket.socket(socket.AF_UNIX) as somebody_elses:
         somebody_elses.bind(str(tmp_path / "a-socket"))
@@ -246,6 +250,21 @@ def test_exposures_may_go_to_a_pipe_that_nobody_reads_yet(settings: Settings, tm
     os.mkfifo(tmp_path / "pipe")
 
     create_app(settings.model_copy(update={"exposures": str(tmp_path / "pipe")}))
+
+
+def test_checking_exposures_leaves_the_reader_of_a_pipe_waiting(settings: Settings, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = subprocess.Popen(["cat", tmp_path / "pipe"])
+    try:
+        time.sleep(0.2)  # until it has begun to open the pipe
+
+        create_app(settings.model_copy(update={"exposures": str(tmp_path / "pipe")}))
+
+        with pytest.raises(subprocess.TimeoutExpired):
+            reader.wait(0.3)
+    finally:
+        reader.kill()
+        reader.wait()
 
 
 def test_checking_exposures_makes_no_file(settings: Settings) -> None:
