@@ -176,7 +176,24 @@ def test_a_pipe_made_anew_is_followed(tmp_path: Path) -> None:
     os.close(second)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+_not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write anything")
+
+
+@_not_root
+def test_a_folder_that_nothing_can_be_made_in_is_tried_again(tmp_path: Path) -> None:
+    file = LineFile(str(tmp_path / "log"))
+
+    (tmp_path / "log").rename(tmp_path / "log.1")
+    tmp_path.chmod(0o555)
+    written, error = file.append(LINES)
+    tmp_path.chmod(0o755)
+    file.append(LINES)
+
+    assert (written, type(error)) == (0, PermissionError)
+    assert (tmp_path / "log").read_bytes() == b"".join(LINES)
+
+
+@_not_root
 def test_a_file_that_may_only_be_written_is_written(tmp_path: Path) -> None:
     (tmp_path / "log").touch(0o200)
 

@@ -165,8 +165,12 @@ def test_exposures_of_two_workers_follow_a_file_that_is_moved_away(published: Pa
 
 def ask(address: str, times: int) -> list[str]:
     """Ask for playlists, each on a connection of its own, and return their ids."""
-    answers = [httpx.post(f"{address}/recommendations/group", json={"user_ids": ["ann"]}) for _ in range(times)]
-    return [answer.json()["recommendation_id"] for answer in answers]
+    shown: list[str] = []
+    while len(shown) < times:  # a worker that still loads answers 503
+        answer = httpx.post(f"{address}/recommendations/group", json={"user_ids": ["ann"]})
+        if answer.status_code == 200:
+            shown.append(answer.json()["recommendation_id"])
+    return shown
 
 
 @pytest.mark.parametrize("redirection", [">&-", "1</dev/null"], ids=["closed", "read-only"])
