@@ -34,9 +34,9 @@ class LineFile:
 
         A line that fails half-way is not among them: what there is of it stays, on a line of its own.
         """
-        if self._opened is not None and self._moved(self._opened):
-            self.close()
         try:
+            if self._opened is not None and self._moved(self._opened):
+                self.close()
             opened = self._opened or self._open()
         except OSError as error:
             return 0, error
@@ -44,9 +44,9 @@ class LineFile:
 
     def close(self) -> None:
         """Close what is open; to append opens it again."""
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
+        opened, self._opened = self._opened, None  # closed even where that fails, as a network's file system may
+        if opened is not None:
+            opened.close()
 
     def _open(self) -> "_Opened":
         """Open the path, and never wait: a pipe that nobody reads is an OSError, ENXIO."""
