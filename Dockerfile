@@ -63,5 +63,5 @@ USER tutti
 ENV SERVICE_HOST=0.0.0.0 SERVICE_PORT=8000 SERVICE_MODELS=/models
 EXPOSE 8000
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s CMD ["python", "-c", \
-    "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"SERVICE_PORT\"]}/health/ready')"]
+    "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ.get(\"SERVICE_PORT\") or 8000}/health/ready')"]
 CMD ["python", "-m", "service"]

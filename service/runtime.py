@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import torch
@@ -31,6 +32,9 @@ SIMILAR_MODELS: Final = ("similar", "item_knn", "ease", "softmax", "wmf")
 """Who answers similar tracks where the settings leave it open: the first of these that is there, else any that can."""
 
 AUTO: Final = "auto"
+
+_DAMAGED: Final = "its artifact cannot be used; the log says why"
+_MISSING: Final = "it was not in the folder of models when the service started; start it again when it is"
 
 _OBJECTS_BEFORE_COLLECTION: Final = 20_000
 """New objects after which the garbage collector looks for cycles among them: those of some hundred requests."""
@@ -74,11 +78,12 @@ class Runtime:
         self.failures: dict[str, str] = {}
         """Name of a model that could not be loaded, to what callers may know of it; the log says it all."""
         self.draining = False
+        _check_folder(settings.models)
         self._store = ArtifactStore(settings.models)
         self.names = tuple(sorted({*settings.required_models, *self._store.names()}))
         """Of all models that have to be there before the service is ready."""
         self._device = _device(settings.device)
-        experiments = () if settings.experiments is None else load_experiments(settings.experiments)
+        experiments = () if settings.experiments is None else _experiments(settings.experiments)
         self._check_names(experiments)
         self.experiment = next((experiment for experiment in experiments if experiment.enabled), None)
         self._users: dict[str, IdIndex] = {}
@@ -194,7 +199,9 @@ class Runtime:
     def _check_names(self, experiments: Sequence[Experiment]) -> None:
         """Refuse a name of a model or a strategy that is nowhere to be found."""
         settings = self.settings
-        if not self.names:
+        for name in settings.required_models:
+            _check_model_name(self._store, name)
+        if not self._store.names():  # they are looked for at the start alone: this process would never be ready
             raise ConfigurationError(
                 f"SERVICE_MODELS: there are no models in {settings.models}; "
                 f"`python -m training train MODEL --data DIR --models {settings.models}` makes one"
@@ -203,7 +210,7 @@ class Runtime:
         _check(settings.fallback_model, self.names, "SERVICE_FALLBACK_MODEL", "models")
         for experiment in experiments:
             for variant in experiment.variants:
-                place = f"{settings.experiments}: variant {variant.name!r} of {experiment.name!r}"
+                place = f"SERVICE_EXPERIMENTS: {settings.experiments}: variant {variant.name!r} of {experiment.name!r}"
                 _check(variant.model, self.names, place, "models")
                 _check(variant.strategy, sorted(STRATEGIES), place, "strategies")
         self._similar_models = self._find_similar_models()
@@ -236,11 +243,12 @@ class Runtime:
         for name in self._routed:
             with suppress(ArtifactError):  # the model itself fails below, and says why
                 self._users[name] = await asyncio.to_thread(self._store.users, name)
+        there = self._store.names()
         for name in self.names:
             try:
                 model = await self._load(name)
             except ArtifactError as error:
-                self.failures[name] = "its artifact cannot be used; the log says why"
+                self.failures[name] = _DAMAGED if name in there else _MISSING
                 _log.error("%s cannot be served: %s", name, error)
             except Exception:  # noqa: BLE001 - whatever is wrong with one model, the process stays up for the others
                 self.failures[name] = "it cannot be loaded; the log says why"
@@ -263,6 +271,31 @@ class Runtime:
         return await loop.run_in_executor(
             executor, load, self._store, name, self._device, executor, self.settings, self.metrics.batches
         )
+
+
+def _check_folder(models: Path) -> None:
+    try:
+        os.scandir(models).close()
+    except OSError as error:
+        raise ConfigurationError(
+            f"SERVICE_MODELS: {str(models)!r} is no folder that can be read ({error.strerror}); "
+            "name the folder of the trained models"
+        ) from error
+
+
+def _check_model_name(store: ArtifactStore, name: str) -> None:
+    """Refuse a name that no model can ever have; one that is not there may come, for the next start."""
+    try:
+        store.folder(name)
+    except ArtifactError as error:
+        raise ConfigurationError(f"SERVICE_REQUIRED_MODELS: {error}") from error
+
+
+def _experiments(path: Path) -> tuple[Experiment, ...]:
+    try:
+        return load_experiments(path)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"SERVICE_EXPERIMENTS: {error}") from error
 
 
 def _check(name: str, choices: Sequence[str], place: str, what: str) -> None:

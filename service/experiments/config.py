@@ -80,7 +80,9 @@ def load_experiments(path: Path) -> tuple[Experiment, ...]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         return _File.model_validate(content).experiments
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error.strerror}); name a TOML file") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"{path}: cannot be read as TOML ({error})") from error
     except ValidationError as error:
         raise ConfigurationError(f"{path}: {said(error)}") from error

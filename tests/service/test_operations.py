@@ -195,7 +195,7 @@ async def test_a_model_with_nan_is_not_served(
     assert manifest["sha256"]["arrays.safetensors"] in caplog.text
 
 
-@pytest.mark.parametrize("gone", ["wmf/CURRENT", "wmf/v1", "wmf", ""])
+@pytest.mark.parametrize("gone", ["wmf/CURRENT", "wmf/v1", "wmf"])
 async def test_a_missing_artifact_keeps_the_service_from_ready_but_alive(
     settings: Settings, models: Path, gone: str
 ) -> None:
@@ -207,6 +207,21 @@ async def test_a_missing_artifact_keeps_the_service_from_ready_but_alive(
 
     assert (live.status_code, ready.status_code) == (200, 503)
     assert "wmf" in ready.json()["detail"]
+
+
+async def test_readiness_tells_a_model_that_is_missing_from_one_that_is_damaged(
+    settings: Settings, models: Path
+) -> None:
+    shutil.rmtree(models / "wmf")
+    remove(models / "softmax" / "v1" / "tracks.txt")
+
+    async with serving(settings.model_copy(update={"models": models})) as client:
+        ready = await client.get("/health/ready")
+
+    assert ready.json()["detail"] == (
+        "softmax: its artifact cannot be used; the log says why; "
+        "wmf: it was not in the folder of models when the service started; start it again when it is"
+    )
 
 
 async def test_a_unit_keeps_its_variant_in_the_log_while_the_fallback_answers(

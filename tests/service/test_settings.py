@@ -57,6 +57,85 @@ def test_the_environment_sets_names_without_json(monkeypatch: pytest.MonkeyPatch
     assert settings.port == 1234
 
 
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"SERVICE_{name.upper()}", "")
+
+    assert Settings() == Settings.model_construct()
+
+
+@pytest.mark.parametrize("option", ["models", "host", "port", "workers", "device"])
+def test_an_empty_option_is_refused(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    assert main([f"--{option}", ""]) == 2
+    assert capsys.readouterr().err == f"--{option}: Input must not be empty\n"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "limit"),
+    [
+        ("WORKERS", "257", "256"),
+        ("TORCH_THREADS", "999999", "256"),
+        ("QUEUE_CAPACITY", "1000000000", "100000"),
+        ("BATCH_LIMIT", "100000", "1024"),
+        ("MAX_BODY_BYTES", "99999999999", "67108864"),
+        ("DRAIN_SECONDS", "1e300", "3600"),
+        ("GRACE_SECONDS", "100000", "3600"),
+    ],
+)
+def test_a_number_beyond_all_use_is_refused_with_the_limit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str, limit: str
+) -> None:
+    monkeypatch.setenv(f"SERVICE_{variable}", value)
+
+    assert main([]) == 2
+    assert capsys.readouterr().err == f"SERVICE_{variable}: Input should be less than or equal to {limit}\n"
+
+
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_a_time_without_an_end_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], value: str
+) -> None:
+    monkeypatch.setenv("SERVICE_DRAIN_SECONDS", value)
+
+    assert main([]) == 2
+    assert capsys.readouterr().err == "SERVICE_DRAIN_SECONDS: Input should be a finite number\n"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["*", "https://app.example", "http://localhost:3000", "http://[::1]:3000", "https://a.example:80", "capacitor://a"],
+)
+def test_an_origin_is_a_scheme_a_host_and_perhaps_a_port(origin: str) -> None:
+    assert Settings(cors_origins=("https://app.example", origin)).cors_origins == ("https://app.example", origin)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "foo",
+        "null",
+        "app.example",
+        "https://",
+        "https://app.example/",
+        "https://app.example/path",
+        "https://user@app.example",
+        "https://*.example",
+        "https://App.example",
+        "https://app.example:",
+        "https://app.example:443",
+        "http://app.example:80",
+    ],
+)
+def test_what_no_browser_sends_as_an_origin_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], origin: str
+) -> None:
+    monkeypatch.setenv("SERVICE_CORS_ORIGINS", f"https://app.example,{origin}")
+
+    assert main([]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"SERVICE_CORS_ORIGINS: {origin!r} is no origin as browsers send it, which is scheme://host")
+
+
 def test_settings_cannot_be_changed_later() -> None:
     with pytest.raises(ValidationError):
         Settings().port = 1
@@ -70,11 +149,7 @@ def test_a_model_that_is_not_there_is_named_with_the_choices(settings: Settings,
         create_app(wrong)
 
 
-def test_a_service_without_any_model_says_how_to_make_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("SERVICE_REQUIRED_MODELS", "")
-
+def test_a_service_without_any_model_says_how_to_make_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--models", str(tmp_path)]) == 1
     assert capsys.readouterr().err == (
         f"--models: there are no models in {tmp_path}; "
@@ -171,7 +246,18 @@ def test_the_example_file_suits_the_default_settings(settings: Settings) -> None
         (["--port", "http"], {}, 2, "--port: Input should be a valid integer"),
         ([], {"SERVICE_DEVICE": "tpu"}, 2, "SERVICE_DEVICE: Input should be 'auto', 'cpu' or 'cuda'"),
         ([], {"SERVICE_SIMILAR_MODEL": "wnf"}, 1, "SERVICE_SIMILAR_MODEL: 'wnf' is not among the models"),
-        ([], {"SERVICE_EXPERIMENTS": "/nowhere.toml"}, 1, "/nowhere.toml: cannot be read"),
+        (
+            [],
+            {"SERVICE_EXPERIMENTS": "/nowhere.toml"},
+            1,
+            "SERVICE_EXPERIMENTS: /nowhere.toml: cannot be read (No such",
+        ),
+        ([], {"SERVICE_EXPERIMENTS": "/"}, 1, "SERVICE_EXPERIMENTS: /: cannot be read (Is a directory); name a TOML"),
+        ([], {"SERVICE_EXPERIMENTS": "/dev/null/x"}, 1, "SERVICE_EXPERIMENTS: /dev/null/x: cannot be read (Not a dir"),
+        (["--models", "/nowhere"], {}, 1, "--models: '/nowhere' is no folder that can be read (No such file"),
+        (["--models", "/dev/null"], {}, 1, "--models: '/dev/null' is no folder that can be read (Not a directory)"),
+        ([], {"SERVICE_REQUIRED_MODELS": "wmf,../x"}, 1, "SERVICE_REQUIRED_MODELS: model name '../x' must be letters"),
+        ([], {"SERVICE_REQUIRED_MODELS": ","}, 2, "SERVICE_REQUIRED_MODELS: Input must not be empty"),
         ([], {"SERVICE_DEVICE": "cuda"}, 1, "SERVICE_DEVICE: 'cuda' is wanted, but "),
         (["--device", "cuda"], {}, 1, "--device: 'cuda' is wanted, but "),
     ],
@@ -193,6 +279,18 @@ def test_what_cannot_be_served_ends_with_one_line_and_a_code(
     assert main(["--models", str(published), *arguments]) == code
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(message)
+
+
+def test_a_folder_of_models_that_is_not_there_is_named_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SERVICE_MODELS", "/nowhere")
+
+    assert main([]) == 1
+    assert capsys.readouterr().err == (
+        "SERVICE_MODELS: '/nowhere' is no folder that can be read (No such file or directory); "
+        "name the folder of the trained models\n"
+    )
 
 
 @pytest.mark.parametrize(
