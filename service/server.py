@@ -15,6 +15,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from service.http_protocol import HttpProtocol
 from service.settings import Settings
 from service.signals import ctrl_c_held_back, ended_at_once
 from service.telemetry import LOGGING, MULTIPROCESS_FOLDER
@@ -45,7 +46,7 @@ def serve(settings: Settings) -> int:
         port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=partial(HttpProtocol, request_seconds=settings.request_seconds),  # type: ignore[arg-type]  # only called
         ws="none",
         lifespan="on",
         log_config=None,

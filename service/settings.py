@@ -74,6 +74,8 @@ class Settings(BaseSettings):
     """Requests scored together at most."""
     max_body_bytes: int = Field(default=1 << 20, ge=1, le=1 << 26)
     """Longest request body that is read; a longer one is refused with 413."""
+    request_seconds: float = Field(default=30.0, gt=0, le=3600, allow_inf_nan=False)
+    """Time in which all of a request must arrive, head and body; a slower one is refused with 408."""
     cors_origins: Annotated[Names, AfterValidator(_origins)] = ()
     """Origins whose pages may call from a browser, comma-separated; "*" for all."""
     drain_seconds: float = Field(default=1.0, ge=0, le=3600, allow_inf_nan=False)
