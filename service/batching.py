@@ -41,6 +41,9 @@ class Scored(NamedTuple, Generic[Answer]):
 Report = Callable[[Sequence[float], float], None]
 """Is told after each batch how long each request waited, and how long scoring took, in seconds."""
 
+TellLength = Callable[[int], object]
+"""Is told how many requests wait, whenever that changes."""
+
 
 @dataclass(slots=True, eq=False)
 class _Waiting(Generic[Query, Answer]):
@@ -67,6 +70,7 @@ class BatchingScorer(Generic[Query, Answer]):
         capacity: int,
         batch_limit: int,
         report: Report,
+        tell_length: TellLength = lambda _: None,
         moment: float = MOMENT,
         effort: Callable[[Query], float] = lambda _: 1,
     ) -> None:
@@ -76,6 +80,7 @@ class BatchingScorer(Generic[Query, Answer]):
         self._capacity = capacity
         self._batch_limit = batch_limit
         self._report = report
+        self._tell_length = tell_length
         self._queue: deque[_Waiting[Query, Answer]] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._moment = moment
@@ -98,6 +103,7 @@ class BatchingScorer(Generic[Query, Answer]):
             raise OverloadedError(f"{self._capacity} requests are waiting already; try again")
         waiting = _Waiting(query, asyncio.get_running_loop().create_future(), perf_counter(), gone)
         self._queue.append(waiting)
+        self._tell_length(len(self._queue))
         if self._worker is None:
             # The task begins in the loop's next turn, so requests that were read in this one join the batch.
             self._worker = asyncio.create_task(self._work())
@@ -128,6 +134,7 @@ class BatchingScorer(Generic[Query, Answer]):
                 waiting.future.set_exception(ClientGoneError("the caller hung up"))
             else:
                 batch.append(waiting)
+        self._tell_length(len(self._queue))
         return batch
 
     def _has_gone(self, waiting: _Waiting[Query, Answer]) -> bool:

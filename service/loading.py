@@ -1,7 +1,7 @@
 """An artifact made ready to serve: scored by one thread, tested, with its queues."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from service.batching import BatchingScorer, Report
+from service.batching import BatchingScorer
 from service.core.artifacts import Artifact, ArtifactStore, Manifest
 from service.core.catalogue import Catalogue, Facets
 from service.core.errors import ArtifactError
@@ -24,6 +24,7 @@ from service.core.recommender import Recommender, SimilarTracks
 from service.core.recommenders import recommender_of
 from service.core.rules import Near
 from service.settings import Settings
+from service.telemetry import Metrics
 
 NEIGHBOURS: Final = 100
 """Similar tracks that can be paged through."""
@@ -104,12 +105,9 @@ def load(
     device: torch.device,
     executor: ThreadPoolExecutor,
     settings: Settings,
-    report: Callable[[str], Report],
+    metrics: Metrics,
 ) -> ServedModel:
-    """Return the current version of a model, tested; ArtifactError says what is wrong with it.
-
-    `report` gives for the name of a queue whom to tell of its batches.
-    """
+    """Return the current version of a model, tested; ArtifactError says what is wrong with it."""
     artifact = store.load(name, device=device)
     recommender = recommender_of(artifact)
     _self_test(artifact, recommender)
@@ -121,7 +119,8 @@ def load(
             executor,
             capacity=settings.queue_capacity,
             batch_limit=settings.batch_limit,
-            report=report(f"{name}/similar"),
+            report=metrics.batches(f"{name}/similar"),
+            tell_length=metrics.queue_length.labels(f"{name}/similar").set,
         )
     return ServedModel(
         manifest=artifact.manifest,
@@ -133,7 +132,8 @@ def load(
             executor,
             capacity=settings.queue_capacity,
             batch_limit=settings.batch_limit,
-            report=report(name),
+            report=metrics.batches(name),
+            tell_length=metrics.queue_length.labels(name).set,
             effort=lambda query: query.effort,
         ),
         explanations=BatchingScorer(
@@ -141,7 +141,8 @@ def load(
             executor,
             capacity=settings.queue_capacity,
             batch_limit=1,
-            report=report(f"{name}/explain"),
+            report=metrics.batches(f"{name}/explain"),
+            tell_length=metrics.queue_length.labels(f"{name}/explain").set,
             moment=0,
         ),
         similar=similar,

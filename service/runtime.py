@@ -269,7 +269,7 @@ class Runtime:
         executor = scoring_thread(name, self.settings.torch_threads)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
-            executor, load, self._store, name, self._device, executor, self.settings, self.metrics.batches
+            executor, load, self._store, name, self._device, executor, self.settings, self.metrics
         )
 
 

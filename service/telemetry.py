@@ -5,9 +5,10 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 MULTIPROCESS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -24,12 +25,21 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        _forget_the_dead()
         self._children: dict[tuple[object, ...], Any] = {}
         self.requests = Counter("tutti_requests", "Answers.", ["route", "method", "status"], registry=self._registry)
         self.request_seconds = self._histogram("tutti_request_seconds", "Time to answer.", ["route"], _SECONDS)
         self.batch_size = self._histogram("tutti_batch_size", "Requests scored together.", ["queue"], _BATCH_SIZES)
         self.queue_seconds = self._histogram("tutti_queue_seconds", "Wait for scoring.", ["queue"], _SECONDS)
         self.score_seconds = self._histogram("tutti_score_seconds", "Time to score a batch.", ["queue"], _SECONDS)
+        self.queue_length = Gauge(
+            "tutti_queue_length",
+            "Requests waiting for scoring.",
+            ["queue"],
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
         self.exposures = Counter(
             "tutti_exposures", "Playlists shown.", ["experiment", "variant", "model"], registry=self._registry
         )
@@ -93,6 +103,17 @@ class Metrics:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it declares no types
         return generate_latest(registry)
+
+
+def _forget_the_dead() -> None:
+    """Count no more what was waiting in a worker that has died; another comes in its place, and begins with this."""
+    if MULTIPROCESS_FOLDER not in os.environ:
+        return
+    for file in Path(os.environ[MULTIPROCESS_FOLDER]).glob("gauge_live*_*.db"):
+        try:
+            os.kill(int(file.stem.rpartition("_")[2]), 0)
+        except ProcessLookupError:
+            file.unlink(missing_ok=True)  # others may begin at the same time
 
 
 class JsonLines(logging.Formatter):

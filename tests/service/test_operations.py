@@ -135,6 +135,14 @@ async def test_metrics_count_what_happened(client: httpx.AsyncClient) -> None:
     assert 'tutti_model_info{algorithm="wmf",kind="factors",name="wmf",version="v1"} 1.0' in lines
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="the system has no /proc")
+async def test_metrics_tell_of_the_process(client: httpx.AsyncClient) -> None:
+    text = (await client.get("/metrics")).text
+
+    for name in ("resident_memory_bytes", "cpu_seconds_total", "open_fds"):
+        assert f"\nprocess_{name} " in text
+
+
 def truncate(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1])
 

@@ -42,9 +42,13 @@ async def test_a_full_queue_answers_503_and_when_to_try_again(settings: Settings
             second = asyncio.create_task(client.post("/recommendations/group", json=BODY))
             await waiting(app, 1)
             refused = await client.post("/recommendations/group", json=BODY)
+            meanwhile = (await client.get("/metrics")).text.splitlines()
             other_model = await client.post("/recommendations/group", json=BODY | {"model": "basic"})
         answered: list[httpx.Response] = await asyncio.gather(first, second)
+        later = (await client.get("/metrics")).text.splitlines()
 
+    assert 'tutti_queue_length{queue="wmf"} 1.0' in meanwhile
+    assert 'tutti_queue_length{queue="wmf"} 0.0' in later
     assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
     assert refused.headers["retry-after"] == "1"
     assert other_model.status_code == 200
