@@ -59,7 +59,7 @@ def replacing_files(out: Path) -> Iterator[Path]:
 
     Each file is there whole or not at all. If they cannot all be written, or one has no place to take, none takes its.
     """
-    with _gone_if_empty(out), working_folder(out / "files") as folder:
+    with gone_if_empty(out), working_folder(out / "files") as folder:
         yield folder
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         _sync_all(files)
@@ -73,7 +73,7 @@ def replacing_files(out: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _gone_if_empty(out: Path) -> Iterator[None]:
+def gone_if_empty(out: Path) -> Iterator[None]:
     """Take away the folders that were made for what then failed, or was interrupted."""
     made = [place for place in (out, *out.parents) if not place.exists()]
     try:

@@ -1,6 +1,6 @@
 """Places that a command writes to: one that cannot be is refused before any work, one that fails is named."""
 
-import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +13,12 @@ def check_folder(option: str, folder: Path) -> None:
     nearest = next(place for place in (folder, *folder.parents) if place.exists())
     if not nearest.is_dir():
         raise ConfigurationError(f"{option} {folder} cannot be a folder: {nearest} is a file")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise ConfigurationError(f"{option} {folder} cannot be written: nothing may be added to {nearest}")
+    try:  # what os.access() would say does not hold for root, nor in /proc
+        tempfile.TemporaryFile(dir=nearest).close()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{option} {folder} cannot be written: nothing may be added to {nearest} ({error.strerror})"
+        ) from error
 
 
 def check_file(option: str, file: Path) -> None:

@@ -21,6 +21,7 @@ from training.commands.places import check_folder, writing
 from training.data import PreparedData, load
 from training.models import ALGORITHMS
 from training.models.algorithm import DEFAULT_PRESET, Algorithm, Fitted, Progress
+from training.output import gone_if_empty
 from training.presets import SUFFIX, PresetFile
 from training.publishing import Training, publish
 
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     for name, training in zip(names, trainings, strict=True):
         known = with_cold_tracks(data, args.data) if training.algorithm.whole_catalogue else data
         fitted, seconds = fit(training, store, known)
-        with writing(store.folder(name)):
+        with writing(store.folder(name)), gone_if_empty(store.folder(name)):
             manifest = publish(store, name, fitted, training, seconds, known)
         print(summary(manifest, store))
     return 0
