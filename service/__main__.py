@@ -29,10 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         try:
             Runtime(settings)  # for its checks: workers would each fail by themselves, and be started again
+            return serve(settings)
         except TuttiError as error:
             print(_as_given(str(error), given), file=sys.stderr)
             return 1
-        return serve(settings)
 
 
 def _place(location: Sequence[str | int], given: Mapping[str, object]) -> str:

@@ -1,6 +1,6 @@
 """The application: settings in, ASGI out."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import Any
@@ -19,16 +19,19 @@ from service.runtime import Runtime
 from service.settings import Settings
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, pinned: Mapping[str, str | None] | None = None) -> FastAPI:
     """Return an application that loads its models when its lifespan begins.
 
+    `pinned` is as in `Runtime`.
     ConfigurationError when the settings name a model, strategy or experiment that cannot be.
     """
-    runtime = Runtime(settings)
+    runtime = Runtime(settings, pinned)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await runtime.start()
+        if settings.workers > 1:  # until this returns nothing is accepted: the other workers answer meanwhile
+            await runtime.loaded()
         yield
         await runtime.stop()
 

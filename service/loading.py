@@ -102,13 +102,14 @@ def scoring_thread(name: str, torch_threads: int) -> ThreadPoolExecutor:
 def load(
     store: ArtifactStore,
     name: str,
+    version: str | None,
     device: torch.device,
     executor: ThreadPoolExecutor,
     settings: Settings,
     metrics: Metrics,
 ) -> ServedModel:
-    """Return the current version of a model, tested; ArtifactError says what is wrong with it."""
-    artifact = store.load(name, device=device)
+    """Return a version of a model (None for the current one), tested; ArtifactError says what is wrong with it."""
+    artifact = store.load(name, version, device)
     recommender = recommender_of(artifact)
     _self_test(artifact, recommender)
 

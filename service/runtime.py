@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -70,17 +70,24 @@ _BY_DEFAULT: Final = Assignment(None, None, "default")
 class Runtime:
     """Loads every configured model and knows which of them answers."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Check every name that the settings mention; ConfigurationError for one that cannot work."""
+    def __init__(self, settings: Settings, pinned: Mapping[str, str | None] | None = None) -> None:
+        """Check every name that the settings mention; ConfigurationError for one that cannot work.
+
+        `pinned` says which models there are, and in which versions, in place of the folder: a worker that starts
+        later must not serve others than those beside it. What cannot be had so, or is None, is read from the folder.
+        """
         self.settings = settings
         self.metrics = Metrics()
         self.models: dict[str, ServedModel] = {}
         self.failures: dict[str, str] = {}
         """Name of a model that could not be loaded, to what callers may know of it; the log says it all."""
         self.draining = False
+        self.settled = False
+        """Whether every model is loaded or has failed."""
         _check_folder(settings.models)
         self._store = ArtifactStore(settings.models)
-        self.names = tuple(sorted({*settings.required_models, *self._store.names()}))
+        self._pinned = {} if pinned is None else _still_there(self._store, pinned)
+        self.names = tuple(sorted({*settings.required_models, *(self._store.names() if pinned is None else pinned)}))
         """Of all models that have to be there before the service is ready."""
         self._device = _device(settings.device)
         experiments = () if settings.experiments is None else _experiments(settings.experiments)
@@ -225,7 +232,7 @@ class Runtime:
         kinds = {}
         for name in self.names:
             with suppress(ArtifactError):
-                kinds[name] = self._store.manifest(name).kind
+                kinds[name] = self._store.manifest(name, self._pinned.get(name)).kind
         able = [name for name, kind in kinds.items() if kind in KINDS and issubclass(KINDS[kind], SimilarTracks)]
         chosen = self.settings.similar_model
         if chosen == AUTO:
@@ -242,7 +249,7 @@ class Runtime:
         """Load one model after another; one that fails leaves the others to answer."""
         for name in self._routed:
             with suppress(ArtifactError):  # the model itself fails below, and says why
-                self._users[name] = await asyncio.to_thread(self._store.users, name)
+                self._users[name] = await asyncio.to_thread(self._store.users, name, self._pinned.get(name))
         there = self._store.names()
         for name in self.names:
             try:
@@ -264,12 +271,22 @@ class Runtime:
         gc.collect()
         gc.freeze()
         gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
+        self.metrics.workers.set(1)
+        self.settled = True
 
     async def _load(self, name: str) -> ServedModel:
         executor = scoring_thread(name, self.settings.torch_threads)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
-            executor, load, self._store, name, self._device, executor, self.settings, self.metrics
+            executor,
+            load,
+            self._store,
+            name,
+            self._pinned.get(name),
+            self._device,
+            executor,
+            self.settings,
+            self.metrics,
         )
 
 
@@ -296,6 +313,17 @@ def _experiments(path: Path) -> tuple[Experiment, ...]:
         return load_experiments(path)
     except ConfigurationError as error:
         raise ConfigurationError(f"SERVICE_EXPERIMENTS: {error}") from error
+
+
+def _still_there(store: ArtifactStore, pinned: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return those of some versions that can be loaded; the log names the others."""
+    there = {}
+    for name, version in pinned.items():
+        if version is None or version in store.versions(name):
+            there[name] = version
+        else:
+            _log.warning("%s %s is gone from %s: what is current there is served instead", name, version, store.root)
+    return there
 
 
 def _check(name: str, choices: Sequence[str], place: str, what: str) -> None:

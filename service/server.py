@@ -3,27 +3,35 @@
 import asyncio
 import ctypes
 import logging.config
+import multiprocessing
 import os
+import shutil
 import signal
+import sys
 import tempfile
+import threading
+from collections.abc import Mapping
 from functools import partial
-from multiprocessing import resource_tracker
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
+from service.core.errors import ConfigurationError, TuttiError
 from service.http_protocol import HttpProtocol
 from service.settings import Settings
-from service.signals import ctrl_c_held_back, ended_at_once
+from service.signals import ended_at_once
+from service.sockets import bound
+from service.supervisor import LEAVE, Supervisor
 from service.telemetry import LOGGING, MULTIPROCESS_FOLDER
 
 if TYPE_CHECKING:  # a worker imports this module before it can answer its supervisor, and torch takes seconds
     from fastapi import FastAPI
 
     from service.runtime import Runtime
+
+_log = logging.getLogger(__name__)
 
 _PATIENCE: Final = 120
 """Seconds in which a worker must answer its supervisor; loading torch from a slow disk, it cannot for a while."""
@@ -37,13 +45,25 @@ _MALLOPT: Final = {-1: _KEPT_BYTES, -3: _KEPT_BYTES, -8: 1}
 
 
 def serve(settings: Settings) -> int:
-    """Serve until a signal; return the exit code, 0 when there was a server that has stopped in order."""
+    """Serve until a signal; return the exit code, 0 when there was a server that has stopped in order.
+
+    ConfigurationError for an address that cannot be listened on, and for workers that cannot count together.
+    """
     logging.config.dictConfig(LOGGING)
-    config = uvicorn.Config(
-        partial(_application, settings),
+    if settings.workers > 1:
+        return _serve_with_workers(settings)
+    sockets = bound(settings.host, settings.port)
+    try:
+        uvicorn.Server(_config(settings, pinned=None)).run(sockets)
+    except SystemExit:  # the log says why
+        return 1
+    return 0
+
+
+def _config(settings: Settings, pinned: Mapping[str, str | None] | None) -> uvicorn.Config:
+    return uvicorn.Config(
+        partial(_application, settings, pinned),
         factory=True,
-        host=settings.host,
-        port=settings.port,
         workers=settings.workers,
         loop="uvloop",
         http=partial(HttpProtocol, request_seconds=settings.request_seconds),  # type: ignore[arg-type]  # only called
@@ -55,71 +75,69 @@ def serve(settings: Settings) -> int:
         timeout_graceful_shutdown=settings.grace_seconds,
         timeout_worker_healthcheck=_PATIENCE,
     )
-    if settings.workers > 1:
-        return _serve_with_workers(config)
+
+
+def _serve_with_workers(settings: Settings) -> int:
+    from service.core.artifacts import ArtifactStore
+    from service.runtime import Runtime
+
+    def configure() -> uvicorn.Config:
+        pinned = ArtifactStore(settings.models).current_versions()
+        Runtime(settings, pinned)  # for its checks: workers would each fail by themselves
+        return _config(settings, pinned)
+
     try:
-        uvicorn.Server(config).run()
-    except SystemExit:  # uvicorn has logged why
-        return 1
-    return 0
+        folder = tempfile.TemporaryDirectory(prefix="tutti-metrics-")
+    except OSError as error:
+        raise ConfigurationError(
+            f"SERVICE_WORKERS: {settings.workers} workers count together in a temporary folder, and none can be made "
+            f"({error}): set TMPDIR to a folder that can be written, or give a container --tmpfs /tmp"
+        ) from error
+    with folder:
+        os.environ[MULTIPROCESS_FOLDER] = folder.name
+        return 0 if Supervisor(configure, bound(settings.host, settings.port)).run() else 1
 
 
-def _serve_with_workers(config: uvicorn.Config) -> int:
-    try:
-        supervisor = _Supervisor(config, sockets=[config.bind_socket()])
-    except SystemExit:  # uvicorn has logged why
-        return 1
-    with tempfile.TemporaryDirectory(prefix="tutti-metrics-") as folder:
-        os.environ[MULTIPROCESS_FOLDER] = folder
-        supervisor.run()
-    return 1 if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
-
-
-class _Supervisor(Multiprocess):
-    """uvicorn's, but one that keeps no end of what is its workers', neither of their pipes nor of the door.
-
-    And Ctrl-C is for it alone: it ends its workers by SIGTERM.
-    """
-
-    def init_processes(self) -> None:
-        """Start the workers."""
-        resource_tracker.ensure_running()  # to start that with the first of them would let Ctrl-C through again
-        with ctrl_c_held_back():
-            super().init_processes()
-
-    def keep_subprocess_alive(self) -> None:
-        """Replace the dead; a pipe still open here would not tell of a death, and signals would wait as long as it."""
-        for process in self.processes:
-            process.child_conn.close()
-        with ctrl_c_held_back():
-            super().keep_subprocess_alive()
-
-    def handle_ttin(self) -> None:
-        """Start one worker more."""
-        with ctrl_c_held_back():
-            super().handle_ttin()
-
-    def restart_all(self) -> None:
-        """Replace all, one after the other."""
-        with ctrl_c_held_back():
-            super().restart_all()
-
-    def terminate_all(self) -> None:
-        """Stop the workers; a socket still open here would take connections that nobody answers."""
-        super().terminate_all()
-        for socket in self.sockets:
-            socket.close()
-
-
-def _application(settings: Settings) -> "FastAPI":
+def _application(settings: Settings, pinned: Mapping[str, str | None] | None) -> "FastAPI":
     """Return the application of one worker; uvicorn calls this in the process and the loop that serve it."""
     logging.config.dictConfig(LOGGING)
+    if settings.workers > 1:
+        _end_with_supervisor()
+    else:
+        _hear_no_hang_up()
     with ended_at_once():  # here a worker imports torch
         from service.app import create_app
-    _keep_freed_memory()
-    app = create_app(settings)
-    _drain_on_sigterm(app.state.runtime, settings.drain_seconds)
+
+        _keep_freed_memory()
+        try:
+            app = create_app(settings, pinned)
+        except TuttiError as error:
+            _log.error("%s", error)
+            sys.exit(STARTUP_FAILURE)
+    _end_on_signals(app.state.runtime, settings)
     return app
+
+
+def _end_with_supervisor() -> None:
+    """End as on SIGTERM when the supervisor is killed: nobody else would, and the port would stay taken."""
+    supervisor = multiprocessing.parent_process()
+    if supervisor is None:
+        return
+
+    def end() -> None:
+        supervisor.join()
+        _log.error("the supervisor was killed, so that this worker ends")
+        shutil.rmtree(os.environ[MULTIPROCESS_FOLDER], ignore_errors=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end, name="supervisor", daemon=True).start()
+
+
+def _hear_no_hang_up() -> None:
+    """Have SIGHUP do nothing but tell: one worker cannot be replaced while it serves."""
+    loop = asyncio.get_running_loop()
+    said = "SIGHUP does nothing with one worker; with more (SERVICE_WORKERS) it replaces them one by one"
+    signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(_log.warning, said))
 
 
 def _keep_freed_memory() -> None:
@@ -134,10 +152,11 @@ def _keep_freed_memory() -> None:
             library.mallopt(option, value)
 
 
-def _drain_on_sigterm(runtime: "Runtime", seconds: float) -> None:
+def _end_on_signals(runtime: "Runtime", settings: Settings) -> None:
     """Fail readiness on SIGTERM and go on serving for a while before uvicorn closes the door.
 
-    A load balancer sends requests until it notices; a second SIGTERM does not wait for it.
+    A load balancer sends requests until it notices; a second SIGTERM does not wait for it. Nor does one of several
+    workers that leaves alone, and one that still loads has accepted nothing and ends at once.
     """
     close = signal.getsignal(signal.SIGTERM)
     loop = asyncio.get_running_loop()
@@ -145,10 +164,14 @@ def _drain_on_sigterm(runtime: "Runtime", seconds: float) -> None:
     def drain(number: int, frame: FrameType | None) -> None:
         if not callable(close):
             return
-        if runtime.draining:
-            close(number, frame)
+        if settings.workers > 1 and not runtime.settled:
+            os._exit(0)
+        if runtime.draining or number == LEAVE:
+            close(signal.SIGTERM, frame)
             return
         runtime.draining = True
-        loop.call_soon_threadsafe(loop.call_later, seconds, close, number, frame)
+        loop.call_soon_threadsafe(loop.call_later, settings.drain_seconds, close, number, frame)
 
     signal.signal(signal.SIGTERM, drain)
+    if settings.workers > 1:
+        signal.signal(LEAVE, drain)

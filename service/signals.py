@@ -1,4 +1,4 @@
-"""What SIGTERM and Ctrl-C do while nothing is served, and who is told of them."""
+"""What SIGTERM and Ctrl-C do while nothing is served, and who hears what a terminal sends."""
 
 import os
 import signal
@@ -22,13 +22,13 @@ def ended_at_once() -> Iterator[None]:
 
 
 @contextmanager
-def ctrl_c_held_back() -> Iterator[None]:
-    """Have Ctrl-C wait until this is over; a process that is started meanwhile never hears of it.
+def terminal_held_back() -> Iterator[None]:
+    """Have Ctrl-C and SIGHUP wait until this is over; a process that is started meanwhile never hears of them.
 
-    A terminal sends it to all processes of a command, and one that has only begun to import would end with a
-    traceback. The parent hears it, and ends the others in order.
+    A terminal sends them to all processes of a command. One that has only begun to import would end with a traceback,
+    and SIGHUP would kill it. The parent hears them, and ends or renews the others in order.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
     finally:

@@ -5,14 +5,17 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.values import MultiProcessValue
 
 MULTIPROCESS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable by which prometheus_client knows that several processes count together."""
+
+WORKER_DEATHS: Final = "tutti_worker_deaths_total"
 
 Metric = TypeVar("Metric", Counter, Histogram)
 
@@ -26,7 +29,6 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        _forget_the_dead()
         self._children: dict[tuple[object, ...], Any] = {}
         self.requests = Counter("tutti_requests", "Answers.", ["route", "method", "status"], registry=self._registry)
         self.request_seconds = self._histogram("tutti_request_seconds", "Time to answer.", ["route"], _SECONDS)
@@ -52,14 +54,19 @@ class Metrics:
             "1 for each loaded model.",
             ["name", "version", "algorithm", "kind"],
             registry=self._registry,
-            multiprocess_mode="max",
+            multiprocess_mode="livemax",
         )
-
         self.compiled = Gauge(
             "tutti_compiled",
             "1 where groups are ranked by compiled code.",
             registry=self._registry,
-            multiprocess_mode="min",
+            multiprocess_mode="livemin",
+        )
+        self.workers = Gauge(
+            "tutti_workers",
+            "Processes that have loaded their models.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
         )
 
     def _histogram(self, name: str, text: str, labels: list[str], buckets: tuple[float, ...]) -> Histogram:
@@ -98,22 +105,22 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format, those of all workers together."""
-        if MULTIPROCESS_FOLDER not in os.environ:
+        if not os.path.isdir(os.environ.get(MULTIPROCESS_FOLDER, "")):  # it goes when the supervisor is killed
             return generate_latest(self._registry)
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it declares no types
         return generate_latest(registry)
 
 
-def _forget_the_dead() -> None:
-    """Count no more what was waiting in a worker that has died; another comes in its place, and begins with this."""
-    if MULTIPROCESS_FOLDER not in os.environ:
-        return
-    for file in Path(os.environ[MULTIPROCESS_FOLDER]).glob("gauge_live*_*.db"):
-        try:
-            os.kill(int(file.stem.rpartition("_")[2]), 0)
-        except ProcessLookupError:
-            file.unlink(missing_ok=True)  # others may begin at the same time
+def worker_deaths() -> Callable[[], None]:
+    """Return what counts a dead worker, in the supervisor, beside what its workers count.
+
+    A Counter would not do there: prometheus_client was imported before MULTIPROCESS_FOLDER was set, and counts in
+    memory alone.
+    """
+    counting = MultiProcessValue()  # type: ignore[no-untyped-call]  # it declares no types
+    name, text = WORKER_DEATHS.removesuffix("_total"), "Workers that ended unasked."
+    return partial(counting("counter", name, WORKER_DEATHS, (), (), text).inc, 1)
 
 
 class JsonLines(logging.Formatter):

@@ -19,7 +19,7 @@ from service.core.recommenders import KINDS
 from service.core.strategies import STRATEGIES
 from service.experiments.config import load_experiments
 from service.settings import Settings
-from service.telemetry import Metrics
+from service.telemetry import WORKER_DEATHS, Metrics
 from tests.core.worlds import ballots
 from tests.documentation import PAGES, ROOT, blocks, commands
 from tests.training import test_algorithms
@@ -54,7 +54,7 @@ def test_no_setting_is_documented_that_does_not_exist() -> None:
 def test_every_metric_has_a_row() -> None:
     exposed = set(re.findall(r"^# HELP (tutti_\w+) ", Metrics().exposition().decode(), re.MULTILINE))
 
-    assert {name for name in exposed if not name.endswith("_created")} == set(
+    assert {name for name in exposed if not name.endswith("_created")} | {WORKER_DEATHS} == set(
         re.findall(r"^\| `(tutti_\w+)` \|", OPERATIONS, re.MULTILINE)
     )
 

@@ -15,7 +15,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -204,6 +204,14 @@ class ArtifactStore:
         except (OSError, UnicodeDecodeError) as error:
             raise ArtifactError(f"{pointer}: cannot be read ({error}); models here: {self.names()}") from error
 
+    def current_versions(self) -> dict[str, str | None]:
+        """Return the version of each model that is served, None where its pointer cannot be read."""
+        versions: dict[str, str | None] = dict.fromkeys(self.names())
+        for name in versions:
+            with suppress(ArtifactError):  # whoever loads the model says why
+                versions[name] = self.current(name)
+        return versions
+
     def manifest(self, name: str, version: str | None = None) -> Manifest:
         """Return what a version (the current one by default) says of itself, its files unread."""
         version = self.current(name) if version is None else _checked(version, "version")
@@ -213,9 +221,9 @@ class ArtifactStore:
             raise ArtifactError(f"{path / MANIFEST}: is of {manifest.name} {manifest.version}, not of its folder")
         return manifest
 
-    def users(self, name: str) -> IdIndex:
-        """Return the users of the current version of a model, whatever is wrong with its other files."""
-        manifest = self.manifest(name)
+    def users(self, name: str, version: str | None = None) -> IdIndex:
+        """Return the users of a version (the current one by default), whatever is wrong with its other files."""
+        manifest = self.manifest(name, version)
         path = self.root / name / manifest.version / USERS
         return _read(_read_ids, path, manifest.sha256.get(USERS))
 

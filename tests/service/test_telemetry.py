@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from prometheus_client.multiprocess import mark_process_dead
+
 from service.telemetry import MULTIPROCESS_FOLDER
 
 WORKER = """
@@ -38,6 +40,7 @@ def test_what_waited_in_a_worker_that_died_waits_no_more(tmp_path: Path) -> None
         counted = [total_with(first, 3), total_with(second, 4)]
         second.kill()
         second.wait()
+        mark_process_dead(second.pid, str(tmp_path))  # as the supervisor does
         with worker(tmp_path) as replacement:
             counted.append(total_with(replacement, 1))
             replacement.kill()

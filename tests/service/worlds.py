@@ -1,7 +1,7 @@
 """A world to solve by eye: three tastes, four tracks each, one listener each, who have heard two of them."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -138,9 +138,11 @@ variants = [
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(
+    settings: Settings, pinned: Mapping[str, str | None] | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, when all that can be loaded is."""
-    app = create_app(settings)
+    app = create_app(settings, pinned)
     async with running(app) as client:
         yield client
 
