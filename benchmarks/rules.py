@@ -82,10 +82,10 @@ def rules_to_compare(artists: NDArray[np.int32], near: Near) -> dict[str, dict[s
         "novelty .3": {"novelty": 0.3},
         "novelty .6": {"novelty": 0.6},
         "novelty 1": {"novelty": 1.0},
-        "diversity .2": {"diversity": Diversity(0.2, near)},
-        "diversity .5": {"diversity": Diversity(0.5, near)},
-        "diversity 1": {"diversity": Diversity(1.0, near)},
-        "all": {"quota": Quota(artists, 2), "novelty": 0.3, "diversity": Diversity(0.5, near)},
+        "diversity .2": {"diversity": Diversity(0.2, near, RESEMBLING)},
+        "diversity .5": {"diversity": Diversity(0.5, near, RESEMBLING)},
+        "diversity 1": {"diversity": Diversity(1.0, near, RESEMBLING)},
+        "all": {"quota": Quota(artists, 2), "novelty": 0.3, "diversity": Diversity(0.5, near, RESEMBLING)},
     }
 
 
@@ -110,7 +110,11 @@ def what_became(
         assert novelty is not None
         satisfaction = list(explain(model, query, ranking).satisfaction.values())
         new = 1 - float(novelty.heard[ranking.rows].mean())
-        of_list = [new, len(np.unique(artists[ranking.rows])), Diversity(1.0, near).alike(ranking.rows)]
+        of_list = [
+            new,
+            len(np.unique(artists[ranking.rows])),
+            sum(Diversity(1.0, near, RESEMBLING).alike(ranking.rows)),
+        ]
         figures.append([*of_list, sum(satisfaction) / len(satisfaction), min(satisfaction)])
     means: list[float] = np.mean(np.array(figures), axis=0).tolist()
     return means

@@ -18,7 +18,7 @@ from service.core.query import GroupQuery, Member, rules_of
 from service.core.quota import Quota
 from service.core.recommender import Recommender
 from service.core.rules import Diversity, Near, others_among
-from service.loading import ServedModel
+from service.loading import RESEMBLING, ServedModel
 
 
 @dataclass(slots=True)
@@ -148,16 +148,33 @@ class Translation:
             warning["artist_ids"] = list(dict.fromkeys(artist_ids))[:NAMED_AT_MOST]
         self.warnings.append(warning)
 
+    def other_length(self, ranking: GroupRanking) -> int | None:
+        """Return how many tracks to ask for in place of a ranking that cannot be cut; None where it lasts long enough.
+
+        Where rules say what popular tracks there must be, these end the list: cut, it would lack them.
+        """
+        if self._durations is None or not (ranking.filled and self.query.has_rules):
+            return None
+        length = len(ranking.rows) + round(self.missing_ms(ranking) / self._durations.mean_ms)
+        length = min(max(length, 1), self.query.k)
+        return None if length == len(ranking.rows) else length
+
+    def missing_ms(self, ranking: GroupRanking) -> float:
+        """Return how much shorter a ranking is than what was asked for, 0 where nothing was."""
+        target = self._filters.target_duration_ms
+        return 0.0 if target is None or self._durations is None else target - sum(self._durations.of(ranking.rows))
+
     def of_duration(self, ranking: GroupRanking) -> GroupRanking:
         """Return the head of a ranking that lasts nearest to what was asked for, with a warning where it is all."""
         target = self._filters.target_duration_ms
         if target is None or self._durations is None:
             return ranking
-        lasting = self._durations.of(ranking.rows)
-        missing = target - sum(lasting)
-        if missing > self._durations.mean_ms / 2 or not lasting:
+        lasting, missing = self._durations.of(ranking.rows), self.missing_ms(ranking)
+        if not lasting or (missing > self._durations.mean_ms / 2 and self.other_length(ranking) is None):
             detail = f"all {len(lasting)} tracks that there are, or that limit allows, are {missing:.0f} ms too short"
             self.warn("shorter_than_asked", detail)
+        if ranking.filled and self.query.has_rules:
+            return ranking
         return ranking.head(nearest_head(lasting, target))
 
     def of_members(self, ranking: GroupRanking) -> tuple[GroupQuery, GroupRanking]:
@@ -202,8 +219,8 @@ class Translation:
     def _warn_of_rules(self, ranking: GroupRanking) -> None:
         """Warn of what a playlist was to keep to as a whole and could not."""
         query, length = self.query, len(ranking.rows)
-        diversity, novelty = query.diversity, rules_of(self._model, query).novelty
-        if diversity is not None and (alike := diversity.alike(ranking.rows)) > others_among(length, diversity.share):
+        diversity, novelty, alike = query.diversity, rules_of(self._model, query).novelty, sum(ranking.alike)
+        if diversity is not None and alike > others_among(length, diversity.share):
             detail = f"{alike} of {length} tracks resemble one before them; no more are allowed that do not"
             self.warn("less_diverse_than_asked", detail)
         if novelty is not None and (heard := novelty.heard[ranking.rows].sum()) > others_among(length, novelty.share):
@@ -234,7 +251,7 @@ class Translation:
         if resembling is None:
             self.warn("similarity_unknown", "no model here knows similar tracks; diversity could not be heeded")
             return None
-        return Diversity(body.diversity, resembling)
+        return Diversity(body.diversity, resembling, RESEMBLING)
 
     def _member(self, place: int, model: Recommender) -> Member:
         listener = self.party.listeners[place]

@@ -2,6 +2,8 @@
 
 import random
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -26,6 +28,9 @@ from service.loading import ServedModel
 from service.runtime import Plan, Runtime
 
 _SEED_BITS: Final = 53
+
+_TRIES: Final = 6
+"""Lists of a group that are made, at most, to find one that lasts as long as it should."""
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS: Final = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 
@@ -100,8 +105,7 @@ async def _rank(runtime: Runtime, request: Request, body: GroupRequest, party: P
     translation = Translation(body, party, plan.model, plan.strategy, seed, weight, runtime.stand_in, runtime.near)
     has_gone = gone(request.receive)
     try:
-        scored = await plan.model.groups.submit(translation.query, has_gone)
-        scored = scored._replace(answer=translation.of_duration(scored.answer))
+        scored = await _of_duration(plan.model, translation, has_gone)
         if not body.explain:
             return _Ranked(plan, translation, scored, None)
         explained = await plan.model.explanations.submit(translation.of_members(scored.answer), has_gone)
@@ -112,6 +116,19 @@ async def _rank(runtime: Runtime, request: Request, body: GroupRequest, party: P
             raise
         fallback = runtime.fallback(name, body.strategy, plan.assignment)
         return await _rank(runtime, request, body, party, fallback, seed)
+
+
+async def _of_duration(
+    model: ServedModel, translation: Translation, has_gone: Callable[[], bool]
+) -> Scored[GroupRanking]:
+    """Have a group ranked, and end the list where it lasts nearest to what was asked for."""
+    tried = [await model.groups.submit(translation.query, has_gone)]
+    while len(tried) < _TRIES and (length := translation.other_length(tried[-1].answer)) is not None:
+        if length in {len(scored.answer.rows) for scored in tried}:
+            break
+        tried.append(await model.groups.submit(replace(translation.query, k=length), has_gone))
+    nearest = min(tried, key=lambda scored: abs(translation.missing_ms(scored.answer)))
+    return nearest._replace(answer=translation.of_duration(nearest.answer))
 
 
 def _answer(ranked: _Ranked, seed: int) -> GroupAnswer:

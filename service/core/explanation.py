@@ -9,7 +9,7 @@ shares out: the power p, `Calibration.sharpness`, makes a favourite worth more t
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import accumulate, islice
 from typing import Final, Literal
 
 import numpy as np
@@ -227,19 +227,32 @@ def _sentences(model: Recommender, query: GroupQuery, ranking: GroupRanking, rel
     if len(ranking.voters) < 2 or not chosen or not ranking.members_alone:
         return [None] * len(ranking.rows)
     excluded = torch.from_numpy(excluded_rows(model, query)).to(relevance.device)
-    said = SENTENCES[query.strategy](
-        Chosen(
-            rows=np.array(chosen, dtype=np.int64),
-            votes=relevance[:, chosen].numpy(force=True),
-            percentiles=np.array(ranking.member_scores, dtype=np.float32)[:, : len(chosen)],
-            weights=np.array([query.members[voter].weight for voter in ranking.voters], dtype=np.float32),
-            best=top_k(relevance.index_fill(1, excluded, 0), KNOWN)[0].numpy(force=True),
-            played_rows=np.array(query.already_played, dtype=np.int64),
-            played=relevance[:, list(query.already_played)].numpy(force=True),
-            power=model.calibration.sharpness,
+    best = top_k(relevance.index_fill(1, excluded, 0), KNOWN)[0].numpy(force=True)
+    weights = np.array([query.members[voter].weight for voter in ranking.voters], dtype=np.float32)
+    percentiles = np.array(ranking.member_scores, dtype=np.float32)
+    said: list[str | None] = []
+    while len(said) < len(chosen):  # a run knows of those before it what it knows of what was played
+        run = slice(len(said), min(len(chosen), _end_of_run(ranking, len(said))))
+        played = [*query.already_played, *chosen[: run.start]]
+        said += SENTENCES[query.strategy](
+            Chosen(
+                rows=np.array(chosen[run], dtype=np.int64),
+                votes=relevance[:, chosen[run]].numpy(force=True),
+                percentiles=percentiles[:, run],
+                weights=weights,
+                best=best,
+                played_rows=np.array(played, dtype=np.int64),
+                played=relevance[:, played].numpy(force=True),
+                power=model.calibration.sharpness,
+            )
         )
-    )
     return [*said, *filled]
+
+
+def _end_of_run(ranking: GroupRanking, place: int) -> int:
+    """Return where the list ends that a track at some place of a ranking was ranked in."""
+    ends = accumulate(ranking.runs or (len(ranking.rows),))
+    return next(end for end in ends if end > place)
 
 
 _Line = list[Opinion | None]

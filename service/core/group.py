@@ -43,6 +43,10 @@ class GroupRanking:
     """How many tracks at the end are there for their popularity alone, because no member has an opinion on more."""
     candidates: int
     """Tracks that were left to choose from."""
+    runs: tuple[int, ...] = ()
+    """Lengths of the lists that this is joined of, each ranked as in a session that had heard those before."""
+    alike: list[bool] = field(default_factory=list)
+    """Of each track whether it resembles one before, where the query wants diversity."""
     members_alone: bool = True
     """Whether nobody else had a vote, so that what the strategy says of its tracks is true of these members."""
     vectors: Tensor | None = field(default=None, repr=False, compare=False)
@@ -56,6 +60,7 @@ class GroupRanking:
             scores=self.scores[:length],
             member_scores=[line[:length] for line in self.member_scores],
             filled=max(0, self.filled - len(self.rows) + length),
+            alike=self.alike[:length],
         )
 
 
@@ -76,7 +81,10 @@ def rank_groups(model: Recommender, queries: Sequence[GroupQuery]) -> list[Group
     if rests:
         for place, rest in zip(rests, rank_groups(model, list(rests.values())), strict=True):
             rankings[place] = _joined(rankings[place], rest)
-    return rankings
+    return [
+        ranking if query.diversity is None else replace(ranking, alike=query.diversity.alike(ranking.rows))
+        for query, ranking in zip(queries, rankings, strict=True)
+    ]
 
 
 def _rank(model: Recommender, queries: Sequence[GroupQuery]) -> list[GroupRanking]:
@@ -122,6 +130,7 @@ def _rank_tables(model: Recommender, strategy: str, tables: Sequence[_Table]) ->
     vectors, calibration = vectors_of(model, members)
     weights = np.array([member.weight for member in members], dtype=np.float32).reshape(groups, size)
     excluded = [excluded_rows(model, query) for query, _ in tables]
+    rules = [rules_of(model, query) for query, _ in tables] if tables[0][0].has_rules else None
     ballots = Ballots(
         model=model,
         vectors=vectors.view(groups, size, -1),
@@ -132,19 +141,19 @@ def _rank_tables(model: Recommender, strategy: str, tables: Sequence[_Table]) ->
         played=_played(tables, vectors.device),
         seeds=tuple(query.seed for query, _ in tables),
         heard=_heard(model, tables, vectors.device),
-        rules=[rules_of(model, query) for query, _ in tables] if tables[0][0].has_rules else None,
+        rules=rules if strategy in ONE_BY_ONE else None,
     )
     k = min(max(query.k for query, _ in tables), len(model.tracks))
     merged = strategy in LINEAR and not tables[0][0].discovery
     rank = _rank_merged if merged else _RANKED_BY[strategy]
-    if ballots.rules is None or strategy in ONE_BY_ONE:
+    if rules is None or strategy in ONE_BY_ONE:
         rows: NDArray[np.int64] = rank(ballots, k).numpy(force=True)
     else:
-        rows = _walked(rank, ballots, ballots.rules, k)
+        rows = _walked(rank, ballots, rules, k)
     opinions = ballots.votes_of(rows)
     kept_out = _kept_out(tables, excluded)
     lengths = [query.k for query, _ in tables]
-    whole, filled = _fill_up(model, rows, opinions, kept_out, lengths, ballots.rules)
+    whole, filled = _fill_up(model, rows, opinions, kept_out, lengths, rules)
     if whole is not None:
         rows, opinions = whole, ballots.votes_of(whole)
     percentiles = ballots.percentiles(opinions)
@@ -233,6 +242,7 @@ def _joined(first: GroupRanking, rest: GroupRanking) -> GroupRanking:
         scores=first.scores + rest.scores,
         member_scores=[a + b for a, b in zip(first.member_scores, rest.member_scores, strict=True)],
         filled=first.filled + rest.filled,
+        runs=(*(first.runs or (len(first.rows),)), *(rest.runs or (len(rest.rows),))),
     )
 
 

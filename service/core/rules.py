@@ -51,13 +51,15 @@ class Diversity:
     share: float
     """0..1"""
     near: Near
+    most_near: int
+    """No track is resembled by more."""
 
-    def alike(self, rows: Iterable[int]) -> int:
-        """Return how many tracks of a list resemble one before them."""
+    def alike(self, rows: Iterable[int]) -> list[bool]:
+        """Return of each track of a list whether it resembles one before."""
         near: set[int] = set()
-        alike = 0
+        alike = []
         for row in rows:
-            alike += row in near
+            alike.append(row in near)
             near.update(self.near(row).tolist())
         return alike
 
@@ -81,8 +83,7 @@ class Rules:
             return True
         own = rows if self.novelty is None else rows[~self.novelty.heard[rows]]
         there = len(own) if self.quota is None else self.quota.longest(own)
-        resembling = 0 if self.diversity is None else max((len(self.diversity.near(row)) for row in own), default=0)
-        return there >= (k + len(self.begun)) * (1 + resembling)
+        return there >= (k + len(self.begun)) * (1 + (0 if self.diversity is None else self.diversity.most_near))
 
 
 class Admission:
@@ -246,7 +247,7 @@ class _Door:
         if novelty is not None:
             self._of_heard = int(novelty.heard[rows].sum())
         if diversity is not None:
-            self._of_alike = diversity.alike(rows.tolist())
+            self._of_alike = sum(diversity.alike(rows.tolist()))
             for row in rows.tolist():
                 self._mark_near(diversity.near, row)
 

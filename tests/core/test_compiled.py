@@ -187,7 +187,7 @@ def test_the_race_keeps_to_rules_as_its_twin_does(
     rules = Rules(
         None if most is None else Quota(artists, most),
         Novelty(novelty, heard) if novelty else None,
-        Diversity(diversity, lambda row: alike[row]) if diversity else None,
+        Diversity(diversity, lambda row: alike[row], most_near=4) if diversity else None,
         begun,
     )
     rows = np.sort([random.choice(100, tracks, replace=False) for _ in range(5)])
@@ -215,7 +215,15 @@ def test_what_a_rule_raises_comes_through() -> None:
         raise LookupError(f"nothing is known of track {row}")
 
     with pytest.raises(LookupError, match="of track 0"):
-        race(contenders, Voters(each, each, 0 * each), 1, 2, OFFSET, 0.0, [Rules(diversity=Diversity(1.0, near))])
+        race(
+            contenders,
+            Voters(each, each, 0 * each),
+            1,
+            2,
+            OFFSET,
+            0.0,
+            [Rules(diversity=Diversity(1.0, near, most_near=1))],
+        )
 
 
 def test_of_tracks_that_gain_alike_the_first_wins() -> None:

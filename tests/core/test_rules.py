@@ -61,7 +61,7 @@ def neighbours(of: int = 60) -> list[list[int]]:
 
 def ring(share: float, of: int = 60) -> Diversity:
     table = np.array(neighbours(of), dtype=np.int64)
-    return Diversity(share, lambda row: table[row])
+    return Diversity(share, lambda row: table[row], most_near=4)
 
 
 def query(
@@ -294,7 +294,7 @@ def test_lists_are_diverse_while_they_can_be(
     (ranking,) = rank_groups(models[model], [query(*who, diversity=share, k=k, strategy=strategy)])
 
     # each track has four others around it, so that twelve of sixty can be kept apart
-    assert ring(share).alike(ranking.rows) <= k - int(share * k + 1e-9)
+    assert sum(ring(share).alike(ranking.rows)) <= k - int(share * k + 1e-9)
     assert ranking.filled or keeps_to(slow.unlike(exact(share), neighbours()), ranking.rows)
 
 
@@ -360,8 +360,8 @@ def test_diversity_gives_way_first_then_novelty_and_last_the_quota(models: dict[
 
     (whole,) = rank_groups(models["wmf"], [asked])
 
-    assert ring(1.0).alike(whole.rows[:6]) == 0
-    assert ring(1.0).alike(whole.rows[:new]) > 0
+    assert sum(ring(1.0).alike(whole.rows[:6])) == 0
+    assert sum(ring(1.0).alike(whole.rows[:new])) > 0
     assert not heard[whole.rows[:new]].any()
     assert heard[whole.rows[new:]].all()
 
@@ -416,6 +416,34 @@ def test_turns_are_told_right_where_what_is_heard_has_to_wait(models: dict[str, 
     said = explain(models["wmf"], asked, ranking).sentences
 
     assert said == ["{0}'s turn", "{1}'s turn"] * 4
+
+
+def test_turns_are_told_right_where_rules_had_to_give_way(models: dict[str, Recommender]) -> None:
+    asked = query(Member(0), Member(1), most=1, k=16, strategy="round_robin")
+    (kept,) = rank_groups(models["wmf"], [replace(asked, k=11)])
+
+    (ranking,) = rank_groups(models["wmf"], [asked])
+
+    assert ranking.runs == (11, 5)  # there are seven artists and four tracks of nobody's
+    session = replace(asked, k=5, quota=Quota(ARTISTS, 2), begun=tuple(kept.rows), already_played=tuple(kept.rows))
+    (rest,) = rank_groups(models["wmf"], [session])
+    parts = explain(models["wmf"], asked, kept).sentences + explain(models["wmf"], session, rest).sentences
+    assert ranking.rows == kept.rows + rest.rows
+    assert explain(models["wmf"], asked, ranking).sentences == parts
+
+
+def test_nothing_is_looked_up_that_is_not_picked(models: dict[str, Recommender]) -> None:
+    looked_up: set[int] = set()
+
+    def near(row: int) -> NDArray[np.int64]:
+        looked_up.add(row)
+        return np.array(neighbours()[row])
+
+    for strategy in sorted(STRATEGIES):
+        looked_up.clear()
+        asked = replace(query(Member(0), Member(1), k=5, strategy=strategy), diversity=Diversity(0.5, near, 4))
+        (ranking,) = rank_groups(models["wmf"], [asked])
+        assert looked_up == {*ranking.rows}
 
 
 # Admission.

@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.core.catalogue import TrackInfo
 from service.core.strategies import STRATEGIES
 from service.settings import Settings
 from tests.service.test_recommendations import ask, codes, track_ids
@@ -123,6 +124,21 @@ async def test_who_wishes_for_nothing_gets_the_list_as_it_is(client: httpx.Async
 
     assert answer["tracks"] == plain["tracks"]
     assert answer["warnings"] == plain["warnings"]
+
+
+async def test_a_list_that_lasts_keeps_to_what_it_has_to_where_popular_tracks_end_it(
+    settings: Settings, models: Path
+) -> None:
+    publish(models, "basic", "top_tracks", version="v2", info=lambda track: TrackInfo(duration_ms=60_000))
+    async with serving(settings.model_copy(update={"models": models})) as client:
+        asked = {"user_ids": ["ann", "bob"], "model": "basic", "seed": 1, "novelty": 0.5}
+
+        answer = await ask(client, filters={"target_duration_ms": 250_000}, **asked)
+        longer = await ask(client, filters={"target_duration_ms": 720_000}, **asked)
+
+    assert [track in HEARD_BY_BOTH for track in track_ids(answer)] == [True, True, False, False]
+    assert codes(answer) == ["filled_with_popular"]
+    assert {*track_ids(longer)} == {*TRACKS}
 
 
 async def test_strangers_get_what_is_popular_and_unlike(client: httpx.AsyncClient) -> None:

@@ -1,6 +1,7 @@
 """Scores as dot products of user and item factors: WMF, sampled softmax and their like."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Final, Literal, Self
 
 import numpy as np
@@ -214,12 +215,17 @@ class Factors:
             parts = self._item_factors[history] @ self._solved(history, asked.T)
         return parts.mul_(self._confidence[history][:, None])
 
+    @cached_property
+    def _norms(self) -> Tensor:
+        """Return the lengths of the item factors, (tracks,)."""
+        norms: Tensor = self._item_factors.norm(dim=1)
+        return norms
+
     def similar(self, track_row: int, k: int) -> Ranking:
         """Return the tracks with the highest dot product or cosine, as the manifest's `similarity` says."""
         scores = self._item_factors @ self._item_factors[track_row]
         if self._similarity == "cosine":
-            norms = self._item_factors.norm(dim=1) * self._item_factors[track_row].norm()
-            scores = scores / norms.clamp(min=torch.finfo(scores.dtype).tiny)
+            scores = scores / (self._norms * self._norms[track_row]).clamp(min=torch.finfo(scores.dtype).tiny)
         scores[track_row] = -torch.inf
         values, rows = top_k(scores[None], min(k, len(self.tracks) - 1))
         return Ranking(rows[0], values[0])
