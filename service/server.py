@@ -95,7 +95,8 @@ def _serve_with_workers(settings: Settings) -> int:
         ) from error
     with folder:
         os.environ[MULTIPROCESS_FOLDER] = folder.name
-        return 0 if Supervisor(configure, bound(settings.host, settings.port)).run() else 1
+        seconds = settings.drain_seconds + settings.grace_seconds
+        return 0 if Supervisor(configure, bound(settings.host, settings.port), seconds).run() else 1
 
 
 def _application(settings: Settings, pinned: Mapping[str, str | None] | None) -> "FastAPI":

@@ -9,6 +9,9 @@ from service.core.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
 
+_BACKLOG: Final = 2048
+"""Connections that wait to be accepted, as uvicorn has it."""
+
 _NOT_OURS: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 """What binding says of an address that this machine does not have."""
 
@@ -48,6 +51,7 @@ def _bound(family: int, address: tuple[str | int | bytes, ...], both: bool) -> s
         if family == socket.AF_INET6 and both:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind(address)
+        bound.listen(_BACKLOG)  # at once: until then another may bind it too, and uvloop would not say who lost
     except OSError:
         bound.close()
         raise

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import time
@@ -32,6 +33,9 @@ _LONGEST_PAUSE: Final = 30.0
 LEAVE: Final = signal.SIGUSR1
 """Tells one worker to end while others go on: it is as SIGTERM, but without a word to load balancers."""
 
+_MARGIN: Final = 5.0
+"""Seconds beyond what it is given in which a worker that was told to end is expected to, before it is killed."""
+
 _REQUEST_ARRIVES: Final = 0.5
 """Seconds in which the first request follows a connection."""
 
@@ -60,6 +64,8 @@ class Worker(Process):
         self.serves = False
         """Whether it accepts connections."""
         self._asked: float | None = None
+        self.ends_by = math.inf
+        """When it is killed, if it was told to end."""
 
     @cached_property
     def server(self) -> uvicorn.Server:
@@ -111,8 +117,10 @@ class Supervisor:
     SIGTERM and Ctrl-C end them; SIGHUP configures anew; SIGTTIN and SIGTTOU want one more and one fewer.
     """
 
-    def __init__(self, configure: Callable[[], Config], sockets: list[socket]) -> None:
+    def __init__(self, configure: Callable[[], Config], sockets: list[socket], seconds_to_end: float) -> None:
+        """`seconds_to_end` is what a worker may take for what it has in hand."""
         self._configure = configure
+        self._seconds_to_end = seconds_to_end
         self._config = configure()
         """Of the workers that are started from now on; one that has another is outdated."""
         self._wanted = self._config.workers
@@ -141,23 +149,35 @@ class Supervisor:
             signal.signal(number, lambda number, _: self._signals.append(number))
         _log.info("Started parent process [%d]", os.getpid())
         resource_tracker.ensure_running()  # to start that with the first of them would let Ctrl-C through again
-        self._adjust()
-        while not self._ending:
-            time.sleep(_INTERVAL)
-            while self._signals:
-                number = signal.Signals(self._signals.popleft())
-                _log.info("Received %s", number.name)
-                self._orders[number]()
-            self._look()
-            if not self._ending:
-                self._adjust()
+        try:
+            self._adjust()
+            while not self._ending:
+                time.sleep(_INTERVAL)
+                while self._signals:
+                    number = signal.Signals(self._signals.popleft())
+                    _log.info("Received %s", number.name)
+                    self._orders[number]()
+                self._look()
+                if not self._ending:
+                    self._adjust()
+        finally:  # whatever went wrong here, workers that nobody looks after would stay
+            self._end_all()
+        return not self._failed
+
+    def _end_all(self) -> None:
         for worker in self._workers:
             worker.terminate()
+            worker.ends_by = self._deadline()
         for each in self._sockets:  # still open here they would take connections that nobody answers
             each.close()
-        for worker in self._workers + self._leaving:
-            worker.join()
-        return not self._failed
+        self._leaving += self._workers
+        self._workers = []
+        while self._leaving:
+            time.sleep(_INTERVAL)
+            self._look_after_leaving()
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self._seconds_to_end + _MARGIN
 
     def _end(self) -> None:
         self._ending = True
@@ -167,6 +187,8 @@ class Supervisor:
             self._config = self._configure()
         except (TuttiError, OSError) as error:
             _log.error("the workers stay as they are: %s", error)
+        except Exception:  # noqa: BLE001 - those that are there serve, whatever is wrong with what is new
+            _log.exception("the workers stay as they are")
         else:
             self._pause.forget()
 
@@ -181,9 +203,7 @@ class Supervisor:
 
     def _look(self) -> None:
         """Notice who has ended, and who has come to serve."""
-        for worker in self._leaving.copy():
-            if not worker.process.is_alive():
-                self._forget(worker, self._leaving)
+        self._look_after_leaving()
         for worker in self._workers.copy():
             new = not worker.serves
             if not worker.process.is_alive():
@@ -194,6 +214,14 @@ class Supervisor:
             elif new and worker.serves:
                 self._proved = True
                 self._pause.forget()
+
+    def _look_after_leaving(self) -> None:
+        for worker in self._leaving.copy():
+            if worker.process.is_alive() and time.monotonic() > worker.ends_by:
+                _log.error("worker %d did not end in time and is killed", worker.pid)
+                worker.kill()
+            elif not worker.process.is_alive():
+                self._forget(worker, self._leaving)
 
     def _died(self, worker: Worker) -> None:
         worker.kill()
@@ -240,6 +268,7 @@ class Supervisor:
 
     def _retire(self, worker: Worker) -> None:
         worker.leave()
+        worker.ends_by = self._deadline()
         self._workers.remove(worker)
         self._leaving.append(worker)
 
@@ -252,5 +281,6 @@ class Supervisor:
 def _how_it_ended(exit_code: int | None) -> str:
     """Return how a process ended."""
     if exit_code is not None and exit_code < 0:
-        return f"died of {signal.Signals(-exit_code).name}"
+        named = {number.value: number.name for number in signal.Signals}  # not those of real time
+        return f"died of {named.get(-exit_code, f'signal {-exit_code}')}"
     return f"ended with {exit_code}"

@@ -82,7 +82,7 @@ def load_experiments(path: Path) -> tuple[Experiment, ...]:
         return _File.model_validate(content).experiments
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read ({error.strerror}); name a TOML file") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read as TOML ({error})") from error
     except ValidationError as error:
         raise ConfigurationError(f"{path}: {said(error)}") from error
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, UnicodeDecodeError, or thousands of digits
+        raise ConfigurationError(f"{path}: cannot be read as TOML ({error})") from error

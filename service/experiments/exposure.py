@@ -139,11 +139,11 @@ def check_target(target: str) -> None:
         _check_standard_output()
         return
     path = Path(target)
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"SERVICE_EXPOSURES: there is no folder {str(path.parent)!r}")
-    if path.is_dir():
-        raise ConfigurationError(f"SERVICE_EXPOSURES: {target!r} is a folder, not a file")
     try:
+        if not path.parent.is_dir():
+            raise ConfigurationError(f"SERVICE_EXPOSURES: there is no folder {str(path.parent)!r}")
+        if path.is_dir():
+            raise ConfigurationError(f"SERVICE_EXPOSURES: {target!r} is a folder, not a file")
         if path.is_fifo():  # its reader would take our closing it for the end
             if not os.access(path, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

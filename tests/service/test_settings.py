@@ -172,6 +172,8 @@ def test_the_model_of_similar_tracks_must_know_some(settings: Settings) -> None:
         ({"share": -0.5}, r"experiments\.0\.variants\.0\.share: .*greater than or equal to 0"),
         ({"more": "[[experiments]]\nname = 'test'\n"}, r"experiments\.1\.salt"),
         ({"more": "[["}, r"cannot be read as TOML"),
+        ({"more": f"n = {'9' * 5000}"}, r"cannot be read as TOML"),
+        ({"more": f"n = {'[' * 2000}"}, r"cannot be read as TOML"),
         ({"more": "[experiment]"}, r"experiment: Extra inputs"),
     ],
     ids=str,
@@ -321,6 +323,7 @@ _not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywher
     [
         ("nowhere/log", "there is no folder '.*nowhere'"),
         ("folder", "'.*folder' is a folder, not a file"),
+        ("n" * 300, "'.*n' cannot be written: File name too long"),
         pytest.param("locked", "'.*locked' cannot be written: Permission denied", marks=_not_root),
         pytest.param(
             "locked-folder/log", "'.*locked-folder/log' cannot be written: Permission denied", marks=_not_root

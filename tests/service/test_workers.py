@@ -17,6 +17,7 @@ import pytest
 from service import server, supervisor
 from service.core.errors import ConfigurationError
 from service.settings import Settings
+from service.sockets import bound
 from tests.service.processes import ENVIRONMENT, PATIENCE, log_of, served, told, wait_for, workers_of
 from tests.service.worlds import EXPERIMENTS, publish, serving
 
@@ -199,6 +200,36 @@ def test_workers_that_cannot_start_are_tried_again_after_pauses_and_say_why(mode
     assert "ended with 3 before it served; next start in 1 s" in errors[2]
     assert alone == 1
     assert deaths == 3
+
+
+def test_a_worker_that_hangs_when_it_should_end_is_killed_in_the_end(published: Path, tmp_path: Path) -> None:
+    with two_workers(published, tmp_path, grace_seconds="1") as (process, address):
+
+        def renewed(old: set[int]) -> set[int]:
+            process.send_signal(signal.SIGHUP)
+            wait_until(lambda: old.isdisjoint(now := workers_of(process.pid)) and len(now) == 2)
+            return set(workers_of(process.pid))
+
+        second = renewed(set(workers_of(process.pid)))  # of whom the supervisor knows that they serve
+        stopped = min(second)
+        os.kill(stopped, signal.SIGSTOP)
+        renewed(second)
+        assert asked(address).status_code == 200
+
+    killed = [line["message"] for line in log_of(tmp_path) if "is killed" in line["message"]]
+    assert killed == [f"worker {stopped} did not end in time and is killed"]
+
+
+def test_a_death_is_told_whatever_the_signal() -> None:
+    ends = [supervisor._how_it_ended(code) for code in (-signal.SIGKILL, -37, 3)]
+
+    assert ends == ["died of SIGKILL", "died of signal 37", "ended with 3"]
+
+
+def test_a_port_belongs_to_the_first_who_asks_from_then_on() -> None:
+    (first,) = bound("127.0.0.1", 0)
+    with first, pytest.raises(ConfigurationError, match=r"cannot listen on port .* \(Address already in use\)"):
+        bound("127.0.0.1", first.getsockname()[1])
 
 
 def test_a_pause_doubles_up_to_half_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
