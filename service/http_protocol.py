@@ -4,6 +4,7 @@ httptools keeps a header until all of it is there, however long, and uvicorn wai
 """
 
 import asyncio
+import re
 from itertools import chain
 from typing import Any, Final
 
@@ -18,6 +19,22 @@ _AROUND_HEADER: Final = len(": \r\n")
 
 _MARGIN: Final = 0.5
 """Seconds by which a request has to be there before uvicorn gives up what is in flight, and says so at length."""
+
+
+_UPGRADE: Final = re.compile(rb"(?<=\r\n)upgrade(?=[ \t]*:)", re.IGNORECASE)
+
+_HEAD_END: Final = b"\r\n\r\n"
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """Return the beginning of a request with no word of another protocol, which a server may ignore (RFC 9110, 7.8).
+
+    httptools takes what follows for that protocol, and so loses the body of a request that would be answered: Java's
+    HttpClient offers HTTP/2 with the first on every connection.
+    """
+    end = data.find(_HEAD_END)
+    found = _UPGRADE.search(data, 0, end if end >= 0 else len(data))
+    return data if found is None else b"".join([data[: found.start()], b"x-upgrade", data[found.end() :]])
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -40,6 +57,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._loose = 0
         """Bytes since the last head was complete or the last piece of a body came: of a head, or of trailers."""
         self._head_too_long = False
+        self._in_body = False
+        """Whether what comes next is of a body."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for the first request."""
@@ -55,7 +74,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Read on; a request that is there with its first bytes, as nearly all are, needs no timer."""
         self._loose += len(data)
         self._arriving = True
-        super().data_received(data)
+        super().data_received(data if self._in_body else _without_upgrade(data))
         if not self._arriving:
             self._stop_waiting()
         elif self._loose > HEAD_BYTES:
@@ -74,6 +93,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_too_long = True
             raise ValueError("the head is too long")  # the parser stops, and uvicorn refuses
         self._loose = 0
+        self._in_body = True
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -83,7 +103,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a request."""
-        self._arriving = False
+        self._arriving = self._in_body = False
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:

@@ -198,3 +198,16 @@ def test_bodies_that_never_come_end_quietly_with_the_service(published: Path, tm
     assert code == 0
     assert refused == [[b"408"]] * 20
     assert {line["level"] for line in log_of(tmp_path)} == {"info"}
+
+
+@pytest.mark.parametrize("name", ["Upgrade", "UPGRADE", "upgrade"])
+def test_who_offers_another_protocol_is_answered_in_this_one(connection: socket.socket, name: str) -> None:
+    offer = f"Connection: Upgrade, HTTP2-Settings\r\n{name}: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    body = b'{"user_ids": ["ann"], "group_id": "\\r\\nUpgrade: h2c"}'
+    request = head(len(body)).replace(b"Host: t\r\n", b"Host: t\r\n" + offer.encode())
+
+    connection.sendall(request + body + get(more=CLOSE))
+
+    received = answers(connection)
+    assert received.count(b"HTTP/1.1 200 OK") == 2
+    assert received.count(b'"user_id":"ann"') == 1
