@@ -6,17 +6,12 @@ The data, the users who choose and those who judge are those of `benchmarks.wmf_
 """
 
 import argparse
-import json
-import os
 from pathlib import Path
 from typing import Final
 
-import numba
-import torch
 from scipy.sparse import csr_array
 
-from benchmarks.quality import Row
-from benchmarks.wmf_regularization import compare, tell, worlds
+from benchmarks.wmf_regularization import measure
 from training.models.item_knn import ItemKNN, likely_shrinkage
 
 RESULTS: Final = Path(__file__).parent / "results" / "item_knn_shrinkage.json"
@@ -40,13 +35,7 @@ def contestants(heard: csr_array) -> dict[str, ItemKNN]:
 def main() -> None:
     """Measure and write the results."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    torch.set_num_threads(numba.get_num_threads())
-    source = os.environ.get("TUTTI_DATA")
-    results: dict[str, list[Row]] = {}
-    for name, data in worlds(Path(source) if source else None):
-        results[name] = compare(data, contestants(data.interactions.matrix), ("shrinkage",))
-        tell(name, results[name])
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    measure(contestants, ("shrinkage",), RESULTS)
 
 
 if __name__ == "__main__":

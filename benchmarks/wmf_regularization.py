@@ -11,7 +11,7 @@ thousand of the judges of whom five liked tracks, drawn at random, are folded in
 import argparse
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import process_time
@@ -208,16 +208,21 @@ def tell(data: str, rows: Sequence[Row]) -> None:
         print(f"{data:28} {row['model']:20}", "  ".join(figures), flush=True)
 
 
+def measure(contestants: Callable[[csr_array], Mapping[str, Algorithm]], chosen: Sequence[str], results: Path) -> None:
+    """Compare what there is for the scores (users, tracks) of each world, and write the results."""
+    torch.set_num_threads(numba.get_num_threads())
+    source = os.environ.get("TUTTI_DATA")
+    found: dict[str, list[Row]] = {}
+    for name, data in worlds(Path(source) if source else None):
+        found[name] = compare(data, contestants(data.interactions.matrix), chosen)
+        tell(name, found[name])
+    results.write_text(json.dumps(found, indent=1) + "\n")
+
+
 def main() -> None:
     """Measure and write the results."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    torch.set_num_threads(numba.get_num_threads())
-    source = os.environ.get("TUTTI_DATA")
-    results: dict[str, list[Row]] = {}
-    for name, data in worlds(Path(source) if source else None):
-        results[name] = compare(data, contestants(data.interactions.matrix), CHOSEN)
-        tell(name, results[name])
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    measure(contestants, CHOSEN, RESULTS)
 
 
 if __name__ == "__main__":

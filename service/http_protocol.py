@@ -20,7 +20,6 @@ _AROUND_HEADER: Final = len(": \r\n")
 _MARGIN: Final = 0.5
 """Seconds by which a request has to be there before uvicorn gives up what is in flight, and says so at length."""
 
-
 _UPGRADE: Final = re.compile(rb"(?<=\r\n)upgrade(?=[ \t]*:)", re.IGNORECASE)
 
 _HEAD_END: Final = b"\r\n\r\n"

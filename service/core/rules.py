@@ -105,11 +105,11 @@ class Admission:
 
     def admits(self, row: int) -> bool:
         """Return whether a track may come now."""
-        return row in self._free or not (self._is_by_the_full(row) or self._has_to_wait(row))
+        return row in self._free or not (self.is_by_the_full(row) or self._has_to_wait(row))
 
     def ever_admits(self, row: int) -> bool:
         """Return whether a track may come now or later."""
-        return row in self._free or not self._is_by_the_full(row)
+        return row in self._free or not self.is_by_the_full(row)
 
     def take(self, row: int) -> None:
         """Count a track that came, or `NONE` for one that will be new to everybody and unlike all others."""
@@ -127,7 +127,8 @@ class Admission:
             self._alike += row in self._near
             self._near.update(diversity.near(row).tolist())
 
-    def _is_by_the_full(self, row: int) -> bool:
+    def is_by_the_full(self, row: int) -> bool:
+        """Return whether the artist of a track has all their seats taken."""
         if (quota := self._rules.quota) is None:
             return False
         artist = int(quota.artists[row])
@@ -219,65 +220,44 @@ class Doors:
 
 
 class _Door:
-    """Which tracks of one group may come next."""
+    """Which tracks of one group may come next, as `Admission` counts them."""
 
     def __init__(self, rules: Rules, rows: Rows, liked: NDArray[np.bool_], shut: NDArray[np.bool_]) -> None:
         self._rules, self._rows, self._liked, self._shut = rules, rows, liked, shut
+        self._admission = Admission(rules)
         self._full: NDArray[np.bool_] = np.zeros(len(rows), dtype=np.bool_)
         """Whether the artist of each has all their seats taken."""
         self._near: NDArray[np.bool_] = np.zeros(len(rows), dtype=np.bool_)
-        self._of_artists: Counter[int] = Counter()
-        self._length = self._of_heard = self._of_alike = 0
         if (quota := rules.quota) is not None:
             self._artists = np.where(rows == NONE, NOBODY, quota.artists[rows])
         if (novelty := rules.novelty) is not None:
             self._heard = novelty.heard[rows]
         if rules.diversity is not None:
             self._place_of = {row: place for place, row in enumerate(rows.tolist())}
-        self._begin(np.array(rules.begun, dtype=np.int64))
-        self._shut_what_has_to_wait()
-
-    def _begin(self, rows: Rows) -> None:
-        """Count what the list begins with."""
-        quota, novelty, diversity = self._rules.quota, self._rules.novelty, self._rules.diversity
-        self._length = len(rows)
-        if quota is not None:
-            for artist in quota.artists[rows].tolist():
-                self._count(artist, quota.most)
-        if novelty is not None:
-            self._of_heard = int(novelty.heard[rows].sum())
-        if diversity is not None:
-            self._of_alike = sum(diversity.alike(rows.tolist()))
-            for row in rows.tolist():
-                self._mark_near(diversity.near, row)
+        for row in rules.begun:
+            self._mark(row)
+        self._shut_what_may_not_come()
 
     def take(self, place: int) -> None:
         """Count the track at this place, which came."""
-        self._length += 1
-        if self._liked[place]:
-            quota, diversity = self._rules.quota, self._rules.diversity
-            if quota is not None:
-                self._count(int(self._artists[place]), quota.most)
-            if self._rules.novelty is not None:
-                self._of_heard += int(self._heard[place])
-            if diversity is not None:
-                self._of_alike += int(self._near[place])
-                self._mark_near(diversity.near, int(self._rows[place]))
-        self._shut_what_has_to_wait()
+        row = int(self._rows[place]) if self._liked[place] else NONE
+        self._admission.take(row)
+        if row != NONE:
+            self._mark(row)
+        self._shut_what_may_not_come()
 
-    def _count(self, artist: int, most: int) -> None:
-        self._of_artists[artist] += 1
-        if self._of_artists[artist] >= most and artist != NOBODY:
-            self._full |= self._artists == artist
+    def _mark(self, row: int) -> None:
+        """Note which tracks are by an artist who is full, or resemble others, now that this one is there."""
+        quota, diversity = self._rules.quota, self._rules.diversity
+        if quota is not None and self._admission.is_by_the_full(row):
+            self._full |= self._artists == quota.artists[row]
+        if diversity is not None:
+            places = (self._place_of.get(other) for other in diversity.near(row).tolist())
+            self._near[[place for place in places if place is not None]] = True
 
-    def _mark_near(self, near: Near, row: int) -> None:
-        places = (self._place_of.get(other) for other in near(row).tolist())
-        self._near[[place for place in places if place is not None]] = True
-
-    def _shut_what_has_to_wait(self) -> None:
-        novelty, diversity = self._rules.novelty, self._rules.diversity
+    def _shut_what_may_not_come(self) -> None:
         self._shut[:] = self._full
-        if novelty is not None and self._of_heard >= others_among(self._length + 1, novelty.share):
+        if not self._admission.takes_heard:
             self._shut |= self._heard
-        if diversity is not None and self._of_alike >= others_among(self._length + 1, diversity.share):
+        if not self._admission.takes_alike:
             self._shut |= self._near
