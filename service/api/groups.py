@@ -156,7 +156,7 @@ class Translation:
         if self._durations is None or not (ranking.filled and self.query.has_rules):
             return None
         length = len(ranking.rows) + round(self.missing_ms(ranking) / self._durations.mean_ms)
-        length = min(max(length, 1), self.query.k)
+        length = min(max(length, 1), self.query.k, ranking.candidates)
         return None if length == len(ranking.rows) else length
 
     def missing_ms(self, ranking: GroupRanking) -> float:

@@ -135,10 +135,13 @@ async def test_a_list_that_lasts_keeps_to_what_it_has_to_where_popular_tracks_en
 
         answer = await ask(client, filters={"target_duration_ms": 250_000}, **asked)
         longer = await ask(client, filters={"target_duration_ms": 720_000}, **asked)
+        too_long = await ask(client, filters={"target_duration_ms": 2_000_000}, **asked)
 
     assert [track in HEARD_BY_BOTH for track in track_ids(answer)] == [True, True, False, False]
     assert codes(answer) == ["filled_with_popular"]
-    assert {*track_ids(longer)} == {*TRACKS}
+    assert {*track_ids(longer)} == {*track_ids(too_long)} == {*TRACKS}
+    assert "shorter_than_asked" not in codes(longer)
+    assert "shorter_than_asked" in codes(too_long)
 
 
 async def test_strangers_get_what_is_popular_and_unlike(client: httpx.AsyncClient) -> None:
